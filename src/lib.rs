@@ -1,0 +1,5 @@
+//! Sendgate: an SMTP gateway that keeps mail away from people who must not get it.
+
+pub mod mail;
+pub mod suppression;
+pub mod timestamp;

@@ -44,7 +44,8 @@ impl LineReader {
                 return self.incomplete(buffer, limit);
             };
             let end = self.scanned + found + 1;
-            if self.discarding {
+            if self.discarding || end > limit {
+                self.discarding = true;
                 let is_end = end >= 2 && buffer[end - 2] == b'\r';
                 let _ = buffer.split_to(end);
                 self.scanned = 0;
@@ -56,9 +57,6 @@ impl LineReader {
             }
             let line = buffer.split_to(end).freeze();
             self.scanned = 0;
-            if line.len() > limit && line.ends_with(b"\r\n") {
-                return Err(LineError::TooLong);
-            }
             let Some(text) = line.strip_suffix(b"\r\n") else {
                 return Err(LineError::BareByte);
             };

@@ -134,7 +134,7 @@ enum State {
     /// After the 354.
     Body(BodyReader),
     /// The octets of an uninvited BDAT are thrown away.
-    SkipChunk { left: u64, resume: Box<State> },
+    SkipChunk { left: u64, resume: Box<Self> },
     /// Nothing more is read.
     Closed,
 }

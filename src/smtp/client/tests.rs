@@ -19,6 +19,10 @@ fn read(expected: &[Expect], pieces: &[&[u8]]) -> Replies {
     Ok(replies)
 }
 
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "the table reads better without &"
+)]
 fn check(expected: &[Expect], input: &[u8], replies: Replies) {
     assert_eq!(read(expected, &[input]), replies, "whole");
     if replies.is_ok() {

@@ -1,8 +1,11 @@
 //! The suppression log: one JSON line for each verdict, for operators to read, follow and alert on.
 
 pub mod entry;
-pub mod read;
+mod line;
+mod queue;
+mod sink;
 pub mod writer;
 
 pub use entry::Entry;
-pub use writer::SuppressionLog;
+pub use line::{Gap, Line};
+pub use writer::{LogMetrics, LogOptions, SuppressionLog};

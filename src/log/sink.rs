@@ -19,10 +19,11 @@ pub(super) struct Sink {
 
 impl Sink {
     /// Opens a log file for appending; makes it and its directory where they are missing.
-    pub(super) fn file(path: &Path) -> io::Result<Self> {
+    pub(super) fn file(path: PathBuf) -> io::Result<Self> {
+        let file = open(&path)?;
         Ok(Self {
-            path: Some(path.to_owned()),
-            file: open(path)?,
+            path: Some(path),
+            file,
         })
     }
 

@@ -74,7 +74,7 @@ impl SuppressionLog {
     /// When the file cannot be opened for appending or the thread cannot be started.
     pub fn start(options: LogOptions, metrics: Arc<dyn LogMetrics>) -> io::Result<Self> {
         let mut sinks = Vec::new();
-        if let Some(path) = &options.file {
+        if let Some(path) = options.file {
             sinks.push(Sink::file(path)?);
         }
         if options.stdout {

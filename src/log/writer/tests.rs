@@ -173,7 +173,7 @@ fn f21_what_finds_no_room_leaves_a_mark() {
     symlink("/dev/full", &path).unwrap();
     let counts = Arc::new(Counts::default());
     let metrics: Arc<dyn LogMetrics> = Arc::<Counts>::clone(&counts);
-    let sinks = vec![Sink::file(&path).unwrap()];
+    let sinks = vec![Sink::file(path.clone()).unwrap()];
     let log = SuppressionLog::start_with(sinks, false, 20_000, metrics).unwrap();
     for _ in 0..1000 {
         log.write(example("bob@example.net"));
@@ -215,7 +215,7 @@ fn a_closed_pipe_does_not_stop_the_file() {
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);
     let pipe = Sink::from_file(File::from(OwnedFd::from(writer)));
-    let sinks = vec![pipe, Sink::file(&path).unwrap()];
+    let sinks = vec![pipe, Sink::file(path.clone()).unwrap()];
     let counts = Arc::new(Counts::default());
     let metrics: Arc<dyn LogMetrics> = Arc::<Counts>::clone(&counts);
     let log = SuppressionLog::start_with(sinks, false, QUEUE_LIMIT, metrics).unwrap();

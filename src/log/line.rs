@@ -9,8 +9,7 @@ use crate::mail::EnhancedStatus;
 use crate::timestamp::Timestamp;
 
 /// One line of the suppression log.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(untagged)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Line {
     /// A verdict.
     Entry(Box<Entry>),
@@ -25,6 +24,17 @@ pub struct Gap {
     pub time: Timestamp,
     /// How many lines are missing.
     pub lost: u64,
+}
+
+impl Line {
+    /// Reads a line; none when it is neither a verdict nor a gap.
+    #[must_use]
+    pub fn parse(line: &[u8]) -> Option<Self> {
+        serde_json::from_slice(line)
+            .map(Self::Entry)
+            .or_else(|_| serde_json::from_slice(line).map(Self::Gap))
+            .ok()
+    }
 }
 
 /// Appends an entry to `buffer` as one line; control characters are escaped by JSON (A5).

@@ -5,10 +5,9 @@
 //! thread tries again; what finds no room is counted, and a line `{"time":…,"lost":n}` stands where
 //! the lines are missing.
 
-use std::collections::VecDeque;
 use std::io;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -16,18 +15,13 @@ use bytes::Bytes;
 use tokio::sync::{broadcast, watch};
 
 use super::entry::Entry;
+use super::followers::Followers;
 use super::line::{render, render_gap};
 use super::queue::{Batch, Item, Pushed, Queue};
 use super::sink::Sink;
 
 /// How many bytes of entries wait at most while the log cannot be written.
 pub const QUEUE_LIMIT: usize = 64 << 20;
-
-/// How many bytes of the newest lines are kept for somebody who begins to follow.
-const RECENT_LIMIT: usize = 256 << 10;
-
-/// How many batches a follower may lag behind before it misses some.
-const FOLLOWER_LAG: usize = 256;
 
 const FIRST_RETRY: Duration = Duration::from_millis(100);
 const LAST_RETRY: Duration = Duration::from_secs(5);
@@ -166,50 +160,6 @@ impl std::fmt::Debug for SuppressionLog {
 impl Drop for Handle {
     fn drop(&mut self) {
         self.queue.close(Instant::now());
-    }
-}
-
-/// Those who watch the log through us, and what a newcomer is shown first.
-struct Followers {
-    recent: Mutex<Recent>,
-    sender: broadcast::Sender<Bytes>,
-}
-
-#[derive(Default)]
-struct Recent {
-    chunks: VecDeque<Bytes>,
-    bytes: usize,
-}
-
-impl Followers {
-    fn new() -> Self {
-        Self {
-            recent: Mutex::default(),
-            sender: broadcast::channel(FOLLOWER_LAG).0,
-        }
-    }
-
-    fn join(&self) -> (Vec<Bytes>, broadcast::Receiver<Bytes>) {
-        // Under the lock, so that no chunk is seen twice or missed in between.
-        let recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
-        (
-            recent.chunks.iter().cloned().collect(),
-            self.sender.subscribe(),
-        )
-    }
-
-    fn tell(&self, chunk: &Bytes) {
-        let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
-        recent.bytes += chunk.len();
-        recent.chunks.push_back(chunk.clone());
-        while recent.bytes > RECENT_LIMIT
-            && recent.chunks.len() > 1
-            && let Some(old) = recent.chunks.pop_front()
-        {
-            recent.bytes -= old.len();
-        }
-        // An error only means that nobody follows.
-        let _ = self.sender.send(chunk.clone());
     }
 }
 

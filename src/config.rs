@@ -3,8 +3,18 @@
 //! `config/sendgate.toml` shows every key with its default and the reason for it; a test keeps the
 //! two the same.
 
+mod address;
+mod defaults;
+mod derived;
 mod duration;
+mod error;
+mod load;
+mod network;
+mod redact;
+pub mod secret;
 mod size;
+mod store_url;
+mod upstream_url;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -17,6 +27,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::suppression::event::Coupling;
 use crate::suppression::{Axis, StreamClass, Tenant};
+
+pub use error::{ConfigError, Origin, Problem};
+pub use load::Loaded;
+pub use store_url::StoreUrl;
+pub use upstream_url::{Security, UpstreamUrl};
 
 /// Everything that can be configured.
 #[derive(Debug, Clone, Deserialize, Serialize)]
@@ -63,6 +78,7 @@ pub struct Config {
 #[serde(default, deny_unknown_fields)]
 pub struct SmtpListener {
     /// Address and port; port 0 takes a free one.
+    #[serde(with = "address")]
     pub listen: SocketAddr,
     /// The stream of mail that does not say which.
     pub stream: String,
@@ -75,6 +91,7 @@ pub struct SmtpListener {
     /// Whether verdicts are enforced or only logged.
     pub mode: Mode,
     /// Networks that may relay without logging in.
+    #[serde(with = "network")]
     pub clients: Vec<IpNet>,
     /// Domains that anybody may relay to.
     pub relay_domains: Vec<String>,
@@ -83,6 +100,7 @@ pub struct SmtpListener {
     /// How TLS is offered.
     pub tls: TlsMode,
     /// Networks whose bare line feeds are let through (W3); the data is then relayed as it came.
+    #[serde(with = "network")]
     pub lenient_line_ends: Vec<IpNet>,
 }
 
@@ -128,8 +146,10 @@ pub enum Mode {
 #[serde(default, deny_unknown_fields)]
 pub struct ReturnsListener {
     /// Address and port; port 0 takes a free one.
+    #[serde(with = "address")]
     pub listen: SocketAddr,
     /// Networks whose reports are believed.
+    #[serde(with = "network")]
     pub trusted: Vec<IpNet>,
     /// Domains that are accepted besides `return_path.domain`.
     pub domains: Vec<String>,
@@ -170,10 +190,11 @@ pub struct ReturnPath {
 }
 
 /// Where records are kept.
-#[derive(Debug, Clone, Deserialize, Serialize)]
+#[derive(Clone, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Store {
     /// `embedded:FILE`, `redis://host:port/db` or `rediss://…`.
+    #[serde(serialize_with = "redact::serialize_url")]
     pub url: String,
     /// User name for Redis ACLs.
     pub user: Option<String>,
@@ -213,10 +234,11 @@ pub struct Tls {
 }
 
 /// Somebody who may log in.
-#[derive(Debug, Clone, Deserialize, Serialize)]
+#[derive(Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct User {
     /// What `sendgate hash-password` printed.
+    #[serde(skip_serializing)]
     pub password_hash: String,
     /// Whose list is asked instead of the listener's.
     #[serde(default)]
@@ -290,7 +312,8 @@ pub struct Learning {
 #[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Http {
-    /// Address of `/metrics`, `/livez` and `/readyz`; absent means none.
+    /// Address of `/metrics`, `/livez` and `/readyz`; an empty text in the file means none.
+    #[serde(with = "address::optional")]
     pub admin: Option<SocketAddr>,
     /// Unix socket of the admin API, which the command line uses.
     pub socket: PathBuf,
@@ -300,7 +323,7 @@ pub struct Http {
 #[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Log {
-    /// The file; absent means none.
+    /// The file; an empty text means none.
     pub file: Option<PathBuf>,
     /// Whether lines also go to standard output.
     pub stdout: bool,

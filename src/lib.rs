@@ -1,8 +1,10 @@
 //! Sendgate: an SMTP gateway that keeps mail away from people who must not get it.
 
+pub mod bounce;
 pub mod config;
 pub mod log;
 pub mod mail;
 pub mod smtp;
 pub mod suppression;
 pub mod timestamp;
+pub mod transaction;

@@ -116,9 +116,8 @@ impl Client {
         self.expected.push_back(expect);
     }
 
-    /// Queues the end of the data; what was sent before ended in CRLF.
-    pub fn end_of_data(&mut self) {
-        self.output.put_slice(b".\r\n");
+    /// Remembers that the reply to the message is owed, from the 354 on: it may come early.
+    pub fn expect_end_of_data(&mut self) {
         self.expected.push_back(Expect::EndOfData);
     }
 

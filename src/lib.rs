@@ -3,5 +3,6 @@
 pub mod config;
 pub mod log;
 pub mod mail;
+pub mod store;
 pub mod suppression;
 pub mod timestamp;

@@ -17,6 +17,9 @@ const BATCH_LIMIT: usize = 1024;
 /// How long items gather, so that a busy gateway pays one system call for many lines.
 const GATHER: Duration = Duration::from_millis(2);
 
+/// A log that keeps losing lines is told of so often.
+const QUIET: Duration = Duration::from_secs(60);
+
 /// Entries on their way to the log.
 #[derive(Debug)]
 pub(super) struct Queue {
@@ -32,6 +35,8 @@ struct State {
     bytes: usize,
     /// Lines that found no room since the last item.
     lost: u64,
+    /// When the operator was last told of losses.
+    told: Option<Instant>,
     /// The writer sleeps until something changes.
     writer_waits: bool,
     reopen: bool,
@@ -50,9 +55,10 @@ pub(super) enum Item {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Pushed {
     Queued,
-    /// It found no room, as the first of perhaps many.
-    FirstLost,
-    Lost,
+    /// It found no room; every now and then the operator is to be told.
+    Lost {
+        tell: bool,
+    },
 }
 
 /// What the writer does next.
@@ -81,11 +87,11 @@ impl Queue {
         let mut state = self.lock();
         if state.closing.is_some() || state.bytes.saturating_add(weight) > self.limit {
             state.lost += 1;
-            return if state.lost == 1 {
-                Pushed::FirstLost
-            } else {
-                Pushed::Lost
-            };
+            let tell = state.told.is_none_or(|told| told.elapsed() >= QUIET);
+            if tell {
+                state.told = Some(Instant::now());
+            }
+            return Pushed::Lost { tell };
         }
         state.mark_gap();
         state.bytes += weight;

@@ -112,15 +112,16 @@ impl SuppressionLog {
 
     /// Puts an entry on its way. Returns at once, whatever the disk does.
     pub fn write(&self, entry: Entry) {
-        match self.handle.queue.push(entry) {
-            Pushed::Queued => return,
-            Pushed::Lost => {}
-            Pushed::FirstLost => tracing::error!(
+        let Pushed::Lost { tell } = self.handle.queue.push(entry) else {
+            return;
+        };
+        self.handle.metrics.log_lost(1);
+        if tell {
+            tracing::error!(
                 "the suppression log cannot keep up or is closed: lines are lost; \
                  look for a full disk or a blocked standard output"
-            ),
+            );
         }
-        self.handle.metrics.log_lost(1);
     }
 
     /// Opens the file anew, as logrotate wants it after a rename.

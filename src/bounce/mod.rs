@@ -12,6 +12,7 @@ mod feedback;
 mod field;
 mod part;
 mod recipient;
+mod reply;
 mod rules;
 #[cfg(test)]
 mod tests;
@@ -22,6 +23,7 @@ use serde::Serialize;
 pub use cause::{Cause, Effect, Fault};
 pub use classify::{Classification, classify, classify_refusal};
 pub use recipient::{Action, ReportedRecipient};
+pub use reply::understand_text;
 
 use part::Message;
 

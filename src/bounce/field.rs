@@ -49,7 +49,10 @@ pub(super) fn split_type(value: &str) -> (&str, &str) {
 }
 
 fn is_type(text: &str) -> bool {
-    !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+    !text.is_empty()
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b"-/".contains(&b))
 }
 
 /// The value of a parameter, as `b` in `multipart/mixed; boundary="b"`.

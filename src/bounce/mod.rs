@@ -70,6 +70,7 @@ pub enum Kind {
     /// A mailbox provider passes on what its user pressed (RFC 5965).
     Feedback,
     /// A machine answered in a person's name (RFC 3834).
+    #[serde(rename = "autoreply")]
     AutoReply,
     /// A person, or their mail program, asks to be taken off.
     Unsubscribe,

@@ -248,7 +248,10 @@ mod tests {
         assert_eq!(lines[0]["kind"], "bounce");
         assert_eq!(lines[0]["recipients"][0]["status"], "5.1.1");
         assert_eq!(lines[0]["recipients"][0]["reason"], "user_unknown");
-        assert_eq!(lines[0]["recipients"][0]["original"], serde_json::Value::Null);
+        assert_eq!(
+            lines[0]["recipients"][0]["original"],
+            serde_json::Value::Null
+        );
         assert_eq!(lines[2]["kind"], "other");
         assert!(lines[3]["error"].is_string());
     }

@@ -60,9 +60,7 @@ pub(super) fn parameter<'a>(value: &'a str, name: &str) -> Option<&'a str> {
     let mut rest = value;
     while let Some(semicolon) = rest.find(';') {
         rest = rest[semicolon + 1..].trim_start();
-        let Some(equals) = rest.find(['=', ';']) else {
-            return None;
-        };
+        let equals = rest.find(['=', ';'])?;
         let (key, after) = rest.split_at(equals);
         let Some(after) = after.strip_prefix('=') else {
             continue;

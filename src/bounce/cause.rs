@@ -103,6 +103,43 @@ pub enum Effect {
 }
 
 impl Cause {
+    /// The stable name, as in `user_unknown`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::UserUnknown => "user_unknown",
+            Self::MailboxDisabled => "mailbox_disabled",
+            Self::HasMoved => "has_moved",
+            Self::BadAddress => "bad_address",
+            Self::HostUnknown => "host_unknown",
+            Self::DomainTakesNoMail => "domain_takes_no_mail",
+            Self::MailboxFull => "mailbox_full",
+            Self::RecipientRestricted => "recipient_restricted",
+            Self::HostUnreachable => "host_unreachable",
+            Self::Routing => "routing",
+            Self::Expired => "expired",
+            Self::SystemTrouble => "system_trouble",
+            Self::SenderRejected => "sender_rejected",
+            Self::Authentication => "authentication",
+            Self::Blocked => "blocked",
+            Self::Spam => "spam",
+            Self::Virus => "virus",
+            Self::Content => "content",
+            Self::TooLarge => "too_large",
+            Self::RateLimited => "rate_limited",
+            Self::RelayingDenied => "relaying_denied",
+            Self::Security => "security",
+            Self::Protocol => "protocol",
+            Self::Policy => "policy",
+            Self::Complaint => "complaint",
+            Self::OptOut => "opt_out",
+            Self::NotSpam => "not_spam",
+            Self::OtherFeedback => "other_feedback",
+            Self::Delivered => "delivered",
+            Self::Unknown => "unknown",
+        }
+    }
+
     /// Who would have to change something.
     #[must_use]
     pub fn fault(self) -> Fault {

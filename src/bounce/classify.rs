@@ -4,6 +4,7 @@
 //! codes carelessly and words with care.
 
 use super::cause::{Cause, Effect, Fault};
+use super::codes::blames_sender;
 use super::rules;
 use crate::mail::EnhancedStatus;
 
@@ -55,7 +56,7 @@ pub fn classify(
         })
         .or_else(|| reply_code.map(|code| (by_reply(code), format!("reply:{code}"))))
         .unwrap_or((Cause::Unknown, "none".to_owned()));
-    let effect = if is_policy(status) {
+    let effect = if status.is_some_and(blames_sender) {
         // B3: 5.7.x never marks the recipient, whatever the words are.
         Effect::None
     } else if !is_transient(status, reply_code) {
@@ -92,7 +93,7 @@ pub fn classify_refusal(
         };
     }
     // RFC 5321 §4.2.3: 552 is "exceeded storage allocation". Only after data can it mean the message's size.
-    if reply_code == 552 && classification.cause == Cause::Unknown && !is_policy(status) {
+    if reply_code == 552 && status.is_none() && classification.cause == Cause::Unknown {
         return Classification {
             cause: Cause::MailboxFull,
             fault: Fault::Recipient,
@@ -101,10 +102,6 @@ pub fn classify_refusal(
         };
     }
     classification
-}
-
-fn is_policy(status: Option<EnhancedStatus>) -> bool {
-    status.is_some_and(|status| status.class() == 5 && status.subject() == 7)
 }
 
 /// A doubt between permanent and transient is settled in favour of the recipient.

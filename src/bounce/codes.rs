@@ -2,14 +2,55 @@
 
 use crate::mail::EnhancedStatus;
 
-/// The first enhanced status code in a text. An IPv4 address is none.
+/// The first enhanced status code in a text that tells something, else the first. An IPv4 address is none.
 pub(super) fn status_in(text: &str) -> Option<EnhancedStatus> {
     let bytes = text.as_bytes();
-    word_starts(bytes).find_map(|start| {
-        let (status, rest) = EnhancedStatus::parse_prefix(&bytes[start..])?;
+    let mut vague = None;
+    for start in word_starts(bytes) {
+        let Some((status, rest)) = EnhancedStatus::parse_prefix(&bytes[start..]) else {
+            continue;
+        };
         let goes_on = matches!(rest, [b'.', b'0'..=b'9', ..]);
-        (status.class() != 2 && !goes_on).then_some(status)
-    })
+        if status.class() == 2 || goes_on {
+            continue;
+        }
+        if !says_little(status) {
+            return Some(status);
+        }
+        vague = vague.or(Some(status));
+    }
+    vague
+}
+
+/// Whether a code leaves open why: `5.0.0` and each `5.x.0` are "other", and X.4.7 says
+/// only that the time was up.
+pub(super) fn says_little(status: EnhancedStatus) -> bool {
+    status.detail() == 0 || (status.subject(), status.detail()) == (4, 7)
+}
+
+/// Of the code in a report's Status field and the one that the refusing host said, the one to go by.
+///
+/// The host's own code wins where the field says little, and where it blames the sender: some
+/// servers file every 550 under 5.1.1. A field that says "transient" is not overruled.
+pub(super) fn better(
+    field: Option<EnhancedStatus>,
+    said: Option<EnhancedStatus>,
+) -> Option<EnhancedStatus> {
+    let (Some(of_field), Some(of_host)) = (field, said) else {
+        return field.or(said);
+    };
+    let hardens = of_field.class() == 4 && of_host.class() == 5;
+    let tells_more = says_little(of_field) && !says_little(of_host);
+    if tells_more && !hardens || blames_sender(of_host) {
+        said
+    } else {
+        field
+    }
+}
+
+/// Policy, and the codes about the sender's own address.
+pub(super) fn blames_sender(status: EnhancedStatus) -> bool {
+    status.class() == 5 && matches!((status.subject(), status.detail()), (7, _) | (1, 7 | 8))
 }
 
 /// The first reply code of a failure in a text.

@@ -1,9 +1,10 @@
 //! A delivery status notification: RFC 3464, and RFC 6533 for addresses beyond ASCII.
 
-use super::codes::{reply_code_in, status_in};
+use super::codes::{better, reply_code_in, says_little, status_in};
 use super::field::{Field, all, fields, first, split_type};
 use super::part::Message;
 use super::recipient::{Action, ReportedRecipient};
+use super::text::{told_about, without_returned_message};
 use super::{Kind, Limits, Report};
 use crate::mail::EnhancedStatus;
 
@@ -40,13 +41,7 @@ pub(super) fn read(message: &Message<'_>, limits: &Limits) -> Option<Report> {
             texts.push(diagnostic);
         }
     }
-    if let ([recipient], [diagnostic]) = (&report.recipients[..], &mut texts[..])
-        && diagnostic.is_empty()
-        && recipient.status.is_none_or(says_little)
-    {
-        // With one recipient there is no doubt whom the words to the person are about.
-        *diagnostic = message.human_text(limits.text_limit);
-    }
+    ask_the_words(message, limits, &mut report.recipients, &mut texts);
     for (recipient, text) in report.recipients.iter_mut().zip(&texts) {
         recipient.decide(text);
     }
@@ -55,10 +50,46 @@ pub(super) fn read(message: &Message<'_>, limits: &Limits) -> Option<Report> {
     Some(report)
 }
 
+/// Fills in what the words to a person tell of recipients for whom the report has no diagnostic.
+///
+/// A status code that tells why is worth more than those words, which often list several reasons.
+fn ask_the_words(
+    message: &Message<'_>,
+    limits: &Limits,
+    recipients: &mut [ReportedRecipient],
+    texts: &mut [String],
+) {
+    let open = |recipient: &ReportedRecipient| {
+        recipient.diagnostic.is_none() && recipient.status.is_none_or(leaves_open)
+    };
+    if !recipients.iter().any(open) {
+        return;
+    }
+    let words = message.human_text(limits.header_limit);
+    let words = without_returned_message(&words);
+    let addresses: Vec<_> = recipients.iter().map(|r| r.address.clone()).collect();
+    let addresses: Vec<_> = addresses.iter().map(String::as_str).collect();
+    let told = told_about(words, &addresses, limits.text_limit);
+    for ((recipient, text), told) in recipients.iter_mut().zip(texts).zip(told) {
+        if open(recipient) {
+            recipient.status = better(recipient.status, status_in(&told));
+            recipient.reply_code = reply_code_in(&told);
+            *text = told;
+        }
+    }
+}
+
+/// Whether words may decide. X.4.4 is said for "no such domain" and for trouble on the way alike.
+fn leaves_open(status: EnhancedStatus) -> bool {
+    says_little(status) || (status.subject(), status.detail()) == (4, 4)
+}
+
 /// The groups of fields: empty lines stand between them.
 fn groups(text: &str) -> impl Iterator<Item = &str> {
     let mut rest = text;
     std::iter::from_fn(move || {
+        // Some servers end with many empty lines, and one empty group is as good as a thousand.
+        rest = rest.trim_start_matches(['\r', '\n']);
         if rest.is_empty() {
             return None;
         }
@@ -99,25 +130,6 @@ fn recipient(fields: &[Field<'_>], limits: &Limits) -> Option<(ReportedRecipient
     Some((recipient, diagnostic))
 }
 
-/// The status of the field, unless it says little and the diagnostic says more of the same class.
-fn better(
-    field: Option<EnhancedStatus>,
-    diagnostic: Option<EnhancedStatus>,
-) -> Option<EnhancedStatus> {
-    match (field, diagnostic) {
-        (Some(field), Some(told)) if says_little(field) && field.class() == told.class() => {
-            Some(told)
-        }
-        (None, told) => told,
-        (field, _) => field,
-    }
-}
-
-/// `5.0.0` is "other undefined status", and so is each `5.x.0` within its subject.
-fn says_little(status: EnhancedStatus) -> bool {
-    status.detail() == 0
-}
-
 fn kind(recipients: &[ReportedRecipient]) -> Kind {
     let has = |wanted| {
         recipients
@@ -146,20 +158,23 @@ fn address(value: &str) -> Option<String> {
     } else {
         from_xtext(bare)
     };
-    (!decoded.is_empty() && decoded.len() <= ADDRESS_LIMIT).then_some(decoded)
+    let is_one = !decoded.is_empty() && !decoded.starts_with('@');
+    (is_one && decoded.len() <= ADDRESS_LIMIT).then_some(decoded)
 }
 
 /// The address without brackets and without what follows it.
 pub(super) fn bare_address(text: &str) -> &str {
     let text = text.trim();
-    if let Some(open) = text.find('<') {
-        let inner = &text[open + 1..];
-        return inner[..inner.find('>').unwrap_or(inner.len())].trim();
+    let text = match text.split_once('<') {
+        Some((_, inner)) => inner.split('>').next().unwrap_or_default().trim(),
+        None if text.starts_with('"') => text,
+        None => text.split_whitespace().next().unwrap_or_default(),
+    };
+    // A source route, RFC 5321 appendix C: only its last element is the address.
+    match text.split_once(':') {
+        Some((route, address)) if route.starts_with('@') => address,
+        _ => text,
     }
-    if text.starts_with('"') {
-        return text;
-    }
-    text.split_whitespace().next().unwrap_or_default()
 }
 
 /// Undoes xtext (RFC 3461 §4) as far as it is certain.

@@ -18,7 +18,9 @@ pub(super) fn read(message: &Message<'_>, limits: &Limits) -> Option<Report> {
         return Some(Report::empty(Kind::Unreadable));
     };
     let classification = classify(feedback_type);
+    // Removal-Recipient comes from the draft for opt-out reports, before RFC 5965 had one field for all.
     let named: Vec<_> = all(&fields, "original-rcpt-to")
+        .chain(all(&fields, "removal-recipient"))
         .filter_map(disclosed)
         .collect();
     let recipients = if named.is_empty() {

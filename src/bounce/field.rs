@@ -49,7 +49,10 @@ pub(super) fn split_type(value: &str) -> (&str, &str) {
 }
 
 fn is_type(text: &str) -> bool {
-    !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+    !text.is_empty()
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b"-/".contains(&b))
 }
 
 /// The value of a parameter, as `b` in `multipart/mixed; boundary="b"`.
@@ -57,9 +60,7 @@ pub(super) fn parameter<'a>(value: &'a str, name: &str) -> Option<&'a str> {
     let mut rest = value;
     while let Some(semicolon) = rest.find(';') {
         rest = rest[semicolon + 1..].trim_start();
-        let Some(equals) = rest.find(['=', ';']) else {
-            return None;
-        };
+        let equals = rest.find(['=', ';'])?;
         let (key, after) = rest.split_at(equals);
         let Some(after) = after.strip_prefix('=') else {
             continue;

@@ -12,6 +12,7 @@ mod feedback;
 mod field;
 mod part;
 mod recipient;
+mod reply;
 mod rules;
 #[cfg(test)]
 mod tests;
@@ -22,6 +23,7 @@ use serde::Serialize;
 pub use cause::{Cause, Effect, Fault};
 pub use classify::{Classification, classify, classify_refusal};
 pub use recipient::{Action, ReportedRecipient};
+pub use reply::understand_text;
 
 use part::Message;
 
@@ -68,6 +70,7 @@ pub enum Kind {
     /// A mailbox provider passes on what its user pressed (RFC 5965).
     Feedback,
     /// A machine answered in a person's name (RFC 3834).
+    #[serde(rename = "autoreply")]
     AutoReply,
     /// A person, or their mail program, asks to be taken off.
     Unsubscribe,

@@ -15,7 +15,7 @@ pub(super) fn read(message: &Message<'_>, limits: &Limits) -> Option<Report> {
     let failed: Vec<_> = all(&fields, "x-failed-recipients")
         .flat_map(|value| value.split(','))
         .map(bare_address)
-        .filter(|address| !address.is_empty())
+        .filter(|address| address.contains('@'))
         .take(limits.recipient_limit)
         .collect();
     if failed.is_empty() {
@@ -52,7 +52,7 @@ pub(super) fn read(message: &Message<'_>, limits: &Limits) -> Option<Report> {
 }
 
 /// The text in front of the copy of the message that was sent: what stands there is not about it.
-fn without_returned_message(text: &str) -> &str {
+pub(super) fn without_returned_message(text: &str) -> &str {
     let mut end = 0;
     for line in text.split_inclusive('\n') {
         let lower = line.trim().to_ascii_lowercase();
@@ -71,7 +71,7 @@ fn without_returned_message(text: &str) -> &str {
 /// What the text says about each address: from its line to that of the next failed address.
 ///
 /// With one address it is everything, since the reason may stand in front as well.
-fn told_about(text: &str, failed: &[&str], limit: usize) -> Vec<String> {
+pub(super) fn told_about(text: &str, failed: &[&str], limit: usize) -> Vec<String> {
     if failed.len() == 1 {
         let words: Vec<_> = text.split_whitespace().collect();
         return vec![cut(words.join(" "), limit)];

@@ -13,7 +13,7 @@ use secrecy::SecretString;
 use tokio_rustls::TlsConnector;
 
 use super::tls::{self, TlsError};
-use crate::config::upstream_url::{Security, UpstreamUrl};
+use crate::config::{Security, UpstreamUrl};
 use crate::smtp::{Extensions, Reply};
 use crate::telemetry::Metrics;
 use crate::transaction::answers;

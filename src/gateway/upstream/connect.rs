@@ -11,7 +11,7 @@ use tokio_rustls::TlsConnector;
 use super::connection::Connection;
 use super::lockstep::Lockstep;
 use super::{ConnectError, UpstreamOptions};
-use crate::config::upstream_url::{Security, UpstreamUrl};
+use crate::config::{Security, UpstreamUrl};
 use crate::gateway::transport::Transport;
 use crate::smtp::Extensions;
 
@@ -87,7 +87,7 @@ impl Steps<'_> {
         }
     }
 
-    fn client<S>(&self, stream: S) -> Client<S> {
+    fn client<S: AsyncRead + AsyncWrite + Unpin>(&self, stream: S) -> Client<S> {
         SmtpClient {
             stream: Lockstep::new(stream, self.options.reply_limit),
             // The caller's deadline covers the whole connection; this one never fires first.

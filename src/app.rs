@@ -124,12 +124,18 @@ impl App {
         tracing::info!(sessions = self.context.drain.running(), "draining");
         let left = self.context.drain.finish(patience).await;
         if left > 0 {
-            tracing::error!(sessions = left, "sessions still waiting for the upstream were given up");
+            tracing::error!(
+                sessions = left,
+                "sessions still waiting for the upstream were given up"
+            );
         }
         self.stop.cancel();
         let unwritten = self.context.log.clone().flush_and_close(LOG_PATIENCE).await;
         if unwritten > 0 {
-            tracing::error!(lines = unwritten, "lines of the suppression log could not be written");
+            tracing::error!(
+                lines = unwritten,
+                "lines of the suppression log could not be written"
+            );
         }
         tracing::info!("stopped");
     }
@@ -157,8 +163,12 @@ fn start_log(config: &Config, metrics: &Arc<Metrics>) -> anyhow::Result<Suppress
         hashed: config.log.addresses == Addresses::Hashed,
     };
     let file = config.log.file.clone().unwrap_or_default();
-    SuppressionLog::start(options, Arc::clone(metrics) as _)
-        .with_context(|| format!("cannot write the suppression log {}; set log.file", file.display()))
+    SuppressionLog::start(options, Arc::clone(metrics) as _).with_context(|| {
+        format!(
+            "cannot write the suppression log {}; set log.file",
+            file.display()
+        )
+    })
 }
 
 /// The sockets of the admin API, bound before anything is served.
@@ -170,12 +180,16 @@ struct Admin {
 async fn bind_admin(config: &Config) -> anyhow::Result<Admin> {
     let path = &config.http.socket;
     let socket = http::socket::bind(path).await.with_context(|| {
-        format!("cannot open the admin socket {}; set http.socket", path.display())
+        format!(
+            "cannot open the admin socket {}; set http.socket",
+            path.display()
+        )
     })?;
     let tcp = match config.http.admin {
-        Some(address) => Some(listener::bind(address).map_err(|error| {
-            listeners::explain(error, &address.to_string(), "http.admin")
-        })?),
+        Some(address) => Some(
+            listener::bind(address)
+                .map_err(|error| listeners::explain(error, &address.to_string(), "http.admin"))?,
+        ),
         None => None,
     };
     Ok(Admin { socket, tcp })

@@ -43,8 +43,14 @@ struct Running {
 
 /// Every listener of a configuration.
 fn wanted(config: &Config) -> Vec<(Kind, SocketAddr, &'static str)> {
-    let smtp = config.smtp.iter().map(|one| (Kind::Smtp, one.listen, "smtp.listen"));
-    let returns = config.returns.iter().map(|one| (Kind::Returns, one.listen, "returns.listen"));
+    let smtp = config
+        .smtp
+        .iter()
+        .map(|one| (Kind::Smtp, one.listen, "smtp.listen"));
+    let returns = config
+        .returns
+        .iter()
+        .map(|one| (Kind::Returns, one.listen, "returns.listen"));
     smtp.chain(returns).collect()
 }
 
@@ -58,7 +64,11 @@ pub(super) fn bind(config: &Config) -> anyhow::Result<Vec<Bound>> {
 
 fn bind_one(kind: Kind, configured: SocketAddr, key: &str) -> anyhow::Result<Bound> {
     match listener::bind(configured) {
-        Ok(listener) => Ok(Bound { kind, configured, listener }),
+        Ok(listener) => Ok(Bound {
+            kind,
+            configured,
+            listener,
+        }),
         Err(error) => Err(explain(error, &configured.to_string(), key)),
     }
 }
@@ -78,7 +88,9 @@ pub(super) fn explain(error: io::Error, address: &str, key: &str) -> anyhow::Err
 
 impl Listeners {
     pub(super) fn start(bound: Vec<Bound>, context: &Arc<Context>) -> Self {
-        let mut listeners = Self { running: HashMap::new() };
+        let mut listeners = Self {
+            running: HashMap::new(),
+        };
         for one in bound {
             listeners.serve(one, context);
         }
@@ -86,7 +98,11 @@ impl Listeners {
     }
 
     pub(super) fn listening(&self) -> Vec<Listening> {
-        let mut all: Vec<_> = self.running.values().map(|one| one.listening.clone()).collect();
+        let mut all: Vec<_> = self
+            .running
+            .values()
+            .map(|one| one.listening.clone())
+            .collect();
         all.sort_by_key(|one| (kind_word(one.kind), one.address));
         all
     }
@@ -95,7 +111,9 @@ impl Listeners {
     pub(super) fn bind_added(&self, config: &Config) -> anyhow::Result<Vec<Bound>> {
         wanted(config)
             .into_iter()
-            .filter(|(kind, configured, _)| !self.running.contains_key(&(*configured, kind_word(*kind))))
+            .filter(|(kind, configured, _)| {
+                !self.running.contains_key(&(*configured, kind_word(*kind)))
+            })
             .map(|(kind, configured, key)| bind_one(kind, configured, key))
             .collect()
     }
@@ -121,13 +139,28 @@ impl Listeners {
     }
 
     fn serve(&mut self, bound: Bound, context: &Arc<Context>) {
-        let Bound { kind, configured, listener } = bound;
+        let Bound {
+            kind,
+            configured,
+            listener,
+        } = bound;
         let address = listener.local_addr().unwrap_or(configured);
         tracing::info!(%address, %configured, kind = kind_word(kind), "listening");
         let stop = CancellationToken::new();
         let name: Arc<str> = configured.to_string().into();
-        tokio::spawn(listener::serve(listener, kind, name, Arc::clone(context), stop.clone()));
-        let listening = Listening { kind, configured, address };
-        self.running.insert((configured, kind_word(kind)), Running { listening, stop });
+        tokio::spawn(listener::serve(
+            listener,
+            kind,
+            name,
+            Arc::clone(context),
+            stop.clone(),
+        ));
+        let listening = Listening {
+            kind,
+            configured,
+            address,
+        };
+        self.running
+            .insert((configured, kind_word(kind)), Running { listening, stop });
     }
 }

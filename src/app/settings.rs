@@ -43,13 +43,21 @@ pub(super) fn build(
         .iter()
         .map(|listener| {
             let users = may_log_in.then_some(&user_rules);
-            Ok((listener.listen.to_string(), Arc::new(smtp_rules(listener, &streams, users)?)))
+            Ok((
+                listener.listen.to_string(),
+                Arc::new(smtp_rules(listener, &streams, users)?),
+            ))
         })
         .collect::<anyhow::Result<HashMap<_, _>>>()?;
     let returns = config
         .returns
         .iter()
-        .map(|listener| Ok((listener.listen.to_string(), Arc::new(returns_rules(listener, config)?))))
+        .map(|listener| {
+            Ok((
+                listener.listen.to_string(),
+                Arc::new(returns_rules(listener, config)?),
+            ))
+        })
         .collect::<anyhow::Result<HashMap<_, _>>>()?;
     Ok(Settings {
         hostname: config.hostname().into(),
@@ -139,7 +147,11 @@ fn stream(name: &str, streams: &Streams) -> anyhow::Result<Arc<Stream>> {
 fn user_rules(user: &config::User, streams: &Streams) -> anyhow::Result<UserRules> {
     Ok(UserRules {
         tenant: user.tenant.clone(),
-        stream: user.stream.as_deref().map(|name| stream(name, streams)).transpose()?,
+        stream: user
+            .stream
+            .as_deref()
+            .map(|name| stream(name, streams))
+            .transpose()?,
         streams: user
             .streams
             .as_ref()
@@ -181,7 +193,9 @@ fn smtp_rules(
     // EHLO may come before AUTH, so the strictest of those who could log in decides (W14).
     rules.dsn = never_silent(&rules.policy)
         && users.is_none_or(|users| {
-            users.values().all(|user| never_silent(&rules.policy_of(Some(user))))
+            users
+                .values()
+                .all(|user| never_silent(&rules.policy_of(Some(user))))
         });
     Ok(rules)
 }
@@ -192,7 +206,10 @@ fn never_silent(policy: &Policy) -> bool {
         || (policy.suppressed == Suppressed::Reject && !policy.header_may_take_out())
 }
 
-fn returns_rules(listener: &config::ReturnsListener, config: &Config) -> anyhow::Result<ReturnsRules> {
+fn returns_rules(
+    listener: &config::ReturnsListener,
+    config: &Config,
+) -> anyhow::Result<ReturnsRules> {
     let mut all = listener.domains.clone();
     all.extend(config.return_path.domain.clone());
     Ok(ReturnsRules {

@@ -79,8 +79,12 @@ pub(super) async fn establish(store: &Arc<dyn Store>, identity: Identity) -> any
     match asked {
         Ok(Ok(())) => return Ok(()),
         Ok(Err(StoreError::Foreign(why))) => anyhow::bail!(why),
-        Ok(Err(error)) => tracing::error!(%error, "the store is not usable yet; recipients are deferred until it is"),
-        Err(_) => tracing::error!("the store does not answer; recipients are deferred until it does"),
+        Ok(Err(error)) => {
+            tracing::error!(%error, "the store is not usable yet; recipients are deferred until it is")
+        }
+        Err(_) => {
+            tracing::error!("the store does not answer; recipients are deferred until it does")
+        }
     }
     let store = Arc::clone(store);
     tokio::spawn(async move {

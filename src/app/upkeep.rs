@@ -31,5 +31,7 @@ async fn look_after(context: &Context, readiness: &Readiness) {
         upstream.probe().await;
     }
     readiness.set_upstream_failing(upstream.is_failing());
-    context.metrics.store_alarm(context.ledger.health().await.is_err());
+    context
+        .metrics
+        .store_alarm(context.ledger.health().await.is_err());
 }

@@ -1,6 +1,6 @@
 //! Temporary.
-use std::time::Duration;
 use crate::suppression::{Reason, Verdict};
+use std::time::Duration;
 /// Temporary.
 #[derive(Debug, Default)]
 pub struct Metrics;
@@ -20,7 +20,9 @@ impl Metrics {
     pub fn log_lost(&self, _: u64) {}
     pub fn log_written(&self, _: u64) {}
     pub fn store_alarm(&self, _: bool) {}
-    pub fn encode(&self) -> String { String::new() }
+    pub fn encode(&self) -> String {
+        String::new()
+    }
 }
 
 impl crate::log::writer::LogMetrics for Metrics {

@@ -7,6 +7,7 @@ mod settings;
 mod stores;
 mod upkeep;
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -32,6 +33,8 @@ pub struct App {
     context: Arc<Context>,
     readiness: Arc<Readiness>,
     listeners: Listeners,
+    /// Where the admin listener listens, if there is one.
+    admin: Option<SocketAddr>,
     /// Ends the admin API and the upkeep, which outlive the drain.
     stop: CancellationToken,
 }
@@ -67,6 +70,7 @@ impl App {
         });
         let readiness = Arc::new(Readiness::default());
         let stop = CancellationToken::new();
+        let admin_address = admin.tcp.as_ref().and_then(|tcp| tcp.local_addr().ok());
         serve_admin(config, admin, &context, &readiness, &stop);
         upkeep::start(&context, &readiness, &stop);
         let listeners = Listeners::start(bound, &context);
@@ -75,6 +79,7 @@ impl App {
             context,
             readiness,
             listeners,
+            admin: admin_address,
             stop,
         })
     }
@@ -83,6 +88,12 @@ impl App {
     #[must_use]
     pub fn listening(&self) -> Vec<Listening> {
         self.listeners.listening()
+    }
+
+    /// Where the metrics and the probes are, with the port that the system chose for port 0.
+    #[must_use]
+    pub const fn admin_address(&self) -> Option<SocketAddr> {
+        self.admin
     }
 
     /// What every listener shares.

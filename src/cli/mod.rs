@@ -2,6 +2,7 @@
 
 pub mod bounce;
 pub mod client;
+pub mod demo;
 pub mod log;
 pub mod recipient;
 pub mod serve;

@@ -4,12 +4,15 @@
 //! It owns no message. Recipients are offered as they come, the body flows through, and the
 //! upstream's words are the client's.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use bytes::BufMut;
 
 use super::upstream::{Connection, Lost, Upstream};
 use crate::log::entry::Outcome;
+use crate::smtp::extensions::Xforward;
+use crate::smtp::xtext;
 use crate::smtp::{Expect, Reply, UpstreamReply};
 use crate::transaction::{Fate, Transaction, answers};
 
@@ -19,10 +22,22 @@ const BLOCK_SIZE: usize = 64 * 1024;
 /// The upstream's side of one client transaction.
 pub(super) struct Relay {
     upstream: Arc<Upstream>,
+    origin: Origin,
     connection: Option<Connection>,
     stage: Stage,
     /// What every further recipient, or the message, hears: the transaction is lost.
     failure: Option<Reply>,
+}
+
+/// Who the mail comes from, for an upstream that wants to know (R11).
+#[derive(Debug, Clone)]
+pub(super) struct Origin {
+    /// The client's address.
+    pub(super) client: IpAddr,
+    /// What it calls itself.
+    pub(super) helo: String,
+    /// Whether it speaks ESMTP.
+    pub(super) extended: bool,
 }
 
 /// How far the upstream's transaction is.
@@ -59,9 +74,10 @@ pub(super) struct Offered {
 }
 
 impl Relay {
-    pub(super) const fn new(upstream: Arc<Upstream>) -> Self {
+    pub(super) const fn new(upstream: Arc<Upstream>, origin: Origin) -> Self {
         Self {
             upstream,
+            origin,
             connection: None,
             stage: Stage::None,
             failure: None,
@@ -128,6 +144,10 @@ impl Relay {
             if connection.needs_reset {
                 commands.push(Expect::Rset);
             }
+            // Anew for each transaction: a kept connection carries another client's address (R11).
+            if connection.extensions.xforward.any() {
+                commands.push(Expect::Xforward);
+            }
             commands.push(Expect::Mail);
         }
         commands.extend(indices.iter().map(|&index| Expect::Rcpt(index)));
@@ -144,7 +164,7 @@ impl Relay {
                 break;
             }
             for &expect in step {
-                queue(connection, expect, transaction);
+                queue(connection, expect, transaction, &self.origin);
             }
             for _ in step {
                 let (expect, reply) = connection.reply(patience).await?;
@@ -327,7 +347,7 @@ impl Relay {
     }
 }
 
-fn queue(connection: &mut Connection, expect: Expect, transaction: &Transaction) {
+fn queue(connection: &mut Connection, expect: Expect, transaction: &Transaction, origin: &Origin) {
     let mut parameters = Vec::new();
     match expect {
         Expect::Mail => {
@@ -353,7 +373,35 @@ fn queue(connection: &mut Connection, expect: Expect, transaction: &Transaction)
             connection.client.command(expect, &[b"RSET"]);
             connection.needs_reset = false;
         }
+        Expect::Xforward => {
+            let command = origin.xforward(connection.extensions.xforward);
+            connection.client.command(expect, &[command.as_bytes()]);
+        }
         Expect::Data | Expect::EndOfData | Expect::Quit => {}
+    }
+}
+
+impl Origin {
+    /// The command with the attributes that are offered.
+    fn xforward(&self, offered: Xforward) -> String {
+        let mut command = "XFORWARD".to_owned();
+        if offered.address {
+            command.push_str(&match self.client {
+                IpAddr::V4(address) => format!(" ADDR={address}"),
+                IpAddr::V6(address) => format!(" ADDR=IPV6:{address}"),
+            });
+        }
+        if offered.helo {
+            command.push_str(&format!(" HELO={}", xtext::encode(self.helo.as_bytes())));
+        }
+        if offered.protocol {
+            command.push_str(if self.extended {
+                " PROTO=ESMTP"
+            } else {
+                " PROTO=SMTP"
+            });
+        }
+        command
     }
 }
 

@@ -30,7 +30,11 @@ pub struct Entry {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub campaign: Option<String>,
     /// The message's own Message-ID, where its header was seen.
-    #[serde(default, rename = "message-id", skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        rename = "message-id",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub message_id: Option<String>,
     /// The recipient; with `log.addresses = "hashed"` its domain only.
     pub recipient: String,
@@ -55,7 +59,11 @@ pub struct Entry {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reply: Option<String>,
     /// What the upstream said about it, where it was asked.
-    #[serde(default, rename = "upstream-reply", skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        rename = "upstream-reply",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub upstream_reply: Option<String>,
     /// How the transaction ended, where the upstream was involved.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -74,4 +82,36 @@ pub enum Outcome {
     Aborted,
     /// The end of the data was sent and no reply came (R6).
     Indeterminate,
+}
+
+/// An entry for tests.
+#[cfg(test)]
+pub(crate) fn example(recipient: &str) -> Entry {
+    use crate::suppression::KeyMaker;
+
+    let tenant = Tenant::default();
+    let key = crate::mail::Address::parse(recipient)
+        .ok()
+        .map(|address| KeyMaker::new(b"pepper").key(&tenant, &address));
+    Entry {
+        time: Timestamp::from_millis(1_795_328_400_123),
+        id: "0123456789ab".to_owned(),
+        tenant,
+        listener: "127.0.0.1:2525".into(),
+        credential: None,
+        client: [127, 0, 0, 1].into(),
+        stream: "campaign".into(),
+        campaign: None,
+        message_id: None,
+        recipient: recipient.to_owned(),
+        key,
+        verdict: Verdict::Reject,
+        reason: Some(Reason::OptOut),
+        also: Vec::new(),
+        since: None,
+        observed: false,
+        reply: Some("550 5.7.1 0123456789ab Recipient suppressed (opt-out)".to_owned()),
+        upstream_reply: None,
+        outcome: None,
+    }
 }

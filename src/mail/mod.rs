@@ -3,6 +3,7 @@
 //! Depends on nothing else in Sendgate.
 
 pub mod address;
+pub mod header;
 pub mod path;
 pub mod status;
 

@@ -3,9 +3,11 @@
 //! The port is small on purpose: one look-up for all recipients of a batch, and one commit that
 //! writes record, history and dedupe together. [`ledger::Ledger`] puts the pure rules on top of it.
 
+mod codec;
 pub mod embedded;
 pub mod identity;
 pub mod ledger;
+pub mod pepper;
 pub mod redis;
 
 #[cfg(test)]
@@ -19,7 +21,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::suppression::event::Effect;
-use crate::suppression::{Event, EventId, Finding, Record, RecipientKey, Tenant};
+use crate::suppression::{Event, EventId, Finding, RecipientKey, Record, Tenant};
 
 /// A boxed future, so that the gateway can hold any store.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -49,8 +51,10 @@ pub trait Store: Send + Sync + fmt::Debug {
     /// Writes record, history entry and dedupe mark together, or nothing.
     ///
     /// When it answers [`CommitOutcome::Committed`], the write is as durable as the store makes it.
-    fn commit<'a>(&'a self, commit: &'a Commit<'a>)
-    -> BoxFuture<'a, Result<CommitOutcome, StoreError>>;
+    fn commit<'a>(
+        &'a self,
+        commit: &'a Commit<'a>,
+    ) -> BoxFuture<'a, Result<CommitOutcome, StoreError>>;
 
     /// The newest `limit` entries of a recipient's history, newest first.
     fn history<'a>(

@@ -2,6 +2,8 @@
 //!
 //! [`Event::apply`] is the only place that changes a record. Stores only read, compare and remember.
 
+mod clipped;
+
 use std::fmt;
 
 use serde::{Deserialize, Serialize};

@@ -1,0 +1,181 @@
+use super::*;
+
+/// `codes` as in `550 5.1.1`, either of which may be missing.
+fn classified(codes: &str, text: &str) -> Classification {
+    let status = codes.split(' ').find_map(|code| code.parse().ok());
+    let reply_code = codes.split(' ').find_map(|code| code.parse().ok());
+    classify(status, reply_code, text)
+}
+
+fn check(codes: &str, text: &str, cause: Cause, effect: Effect) {
+    let found = classified(codes, text);
+    assert_eq!(
+        (found.cause, found.effect),
+        (cause, effect),
+        "{codes} {text}"
+    );
+    assert_eq!(found.fault, cause.fault());
+}
+
+#[test]
+fn b3_the_status_alone() {
+    check("5.1.1", "", Cause::UserUnknown, Effect::Hard);
+    check("5.1.2", "", Cause::HostUnknown, Effect::Hard);
+    check("5.1.3", "", Cause::BadAddress, Effect::Hard);
+    check("5.1.6", "", Cause::HasMoved, Effect::Hard);
+    check("5.1.10", "", Cause::DomainTakesNoMail, Effect::Hard);
+    check("5.2.1", "", Cause::MailboxDisabled, Effect::Hard);
+    check("5.2.2", "", Cause::MailboxFull, Effect::Soft);
+    check("5.4.1", "", Cause::HostUnreachable, Effect::Soft);
+    check("5.4.4", "", Cause::Routing, Effect::Soft);
+    check("5.4.7", "", Cause::Expired, Effect::Soft);
+    check("5.1.7", "", Cause::SenderRejected, Effect::None);
+    check("5.1.8", "", Cause::SenderRejected, Effect::None);
+    check("5.3.4", "", Cause::TooLarge, Effect::None);
+    check("5.5.3", "", Cause::RateLimited, Effect::None);
+    check("5.6.0", "", Cause::Content, Effect::None);
+    check("5.7.1", "", Cause::Policy, Effect::None);
+    check("5.7.26", "", Cause::Authentication, Effect::None);
+    check("5.7.515", "", Cause::Authentication, Effect::None);
+    check("5.7.606", "", Cause::Blocked, Effect::None);
+    check("5.0.0", "", Cause::Unknown, Effect::None);
+    check("5.1.0", "", Cause::Unknown, Effect::None);
+    check("4.0.0", "", Cause::Unknown, Effect::Soft);
+    check("4.1.1", "", Cause::UserUnknown, Effect::Soft);
+    check("4.7.1", "", Cause::Policy, Effect::Soft);
+    check("2.1.5", "", Cause::Delivered, Effect::None);
+}
+
+#[test]
+fn the_text_speaks_before_the_code() {
+    check(
+        "550 5.1.1",
+        "Mailbox full",
+        Cause::MailboxFull,
+        Effect::Soft,
+    );
+    check(
+        "550 5.2.2",
+        "User unknown",
+        Cause::UserUnknown,
+        Effect::Hard,
+    );
+    check(
+        "550 5.1.1",
+        "blocked using dnsbl.example",
+        Cause::Blocked,
+        Effect::None,
+    );
+    check(
+        "550 5.4.4",
+        "Host not found",
+        Cause::HostUnknown,
+        Effect::Hard,
+    );
+    check(
+        "550",
+        "Sorry, no mailbox here by that name",
+        Cause::UserUnknown,
+        Effect::Hard,
+    );
+    check(
+        "550 5.4.1",
+        "Recipient address rejected: Access denied",
+        Cause::UserUnknown,
+        Effect::Hard,
+    );
+    check("550", "Access denied", Cause::Policy, Effect::None);
+}
+
+#[test]
+fn b3_policy_never_marks_the_recipient() {
+    check(
+        "550 5.7.1",
+        "User unknown",
+        Cause::UserUnknown,
+        Effect::None,
+    );
+    check(
+        "550 5.7.1",
+        "Mailbox full",
+        Cause::MailboxFull,
+        Effect::None,
+    );
+    check(
+        "550 5.1.8",
+        "invalid address",
+        Cause::UserUnknown,
+        Effect::None,
+    );
+}
+
+#[test]
+fn what_the_sender_did_is_not_charged_to_the_recipient() {
+    check(
+        "451 4.7.1",
+        "Greylisted, try again",
+        Cause::RateLimited,
+        Effect::None,
+    );
+    check(
+        "421 4.7.0",
+        "Too many connections",
+        Cause::RateLimited,
+        Effect::None,
+    );
+    check(
+        "451 4.1.8",
+        "Sender address rejected: Domain not found",
+        Cause::SenderRejected,
+        Effect::None,
+    );
+}
+
+#[test]
+fn a_reply_code_alone_tells_little() {
+    check("550", "", Cause::Unknown, Effect::None);
+    check("550", "no", Cause::Unknown, Effect::None);
+    check("552", "", Cause::Unknown, Effect::None);
+    check("554", "", Cause::Unknown, Effect::None);
+    check("556", "", Cause::DomainTakesNoMail, Effect::Hard);
+    check("450", "", Cause::Unknown, Effect::Soft);
+    check("", "", Cause::Unknown, Effect::None);
+    assert_eq!(classified("550", "").rule, "reply:550");
+    assert_eq!(classified("", "").rule, "none");
+    assert_eq!(classified("550 5.1.1", "").rule, "status:5.1.1");
+}
+
+#[test]
+fn a_doubt_about_the_class_is_settled_for_the_recipient() {
+    check("450 5.1.1", "", Cause::UserUnknown, Effect::Soft);
+    check(
+        "550 4.1.1",
+        "User unknown",
+        Cause::UserUnknown,
+        Effect::Soft,
+    );
+}
+
+#[test]
+fn refusals_at_rcpt_mark_only_when_permanent_and_about_the_recipient() {
+    let check = |code, status: &str, text, effect| {
+        let found = classify_refusal(code, status.parse().ok(), text);
+        assert_eq!(found.effect, effect, "{code} {status} {text}");
+    };
+    check(550, "5.1.1", "", Effect::Hard);
+    check(550, "5.2.1", "", Effect::Hard);
+    check(553, "5.1.3", "", Effect::Hard);
+    check(550, "", "No such user", Effect::Hard);
+    check(550, "", "", Effect::None);
+    check(550, "5.0.0", "refused", Effect::None);
+    check(550, "5.7.1", "Relaying denied", Effect::None);
+    check(550, "5.7.1", "User unknown", Effect::None);
+    check(552, "", "", Effect::Soft);
+    check(552, "5.2.2", "", Effect::Soft);
+    check(552, "5.3.4", "", Effect::None);
+    // The client tries again.
+    check(450, "4.2.2", "mailbox full", Effect::None);
+    check(451, "4.3.0", "", Effect::None);
+    check(450, "5.1.1", "User unknown", Effect::None);
+    check(550, "4.1.1", "User unknown", Effect::None);
+}

@@ -1,0 +1,151 @@
+//! A [`Field`] is one header field, or one field of a report: a name and an unfolded value.
+
+use std::borrow::Cow;
+
+/// One field, as it stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Field<'a> {
+    pub(super) name: &'a str,
+    /// Unfolded: single spaces where lines were broken, no spaces around.
+    pub(super) value: Cow<'a, str>,
+}
+
+/// The fields of a block, in order. Lines that are none are skipped.
+pub(super) fn fields(block: &str) -> impl Iterator<Item = Field<'_>> {
+    let mut rest = block;
+    std::iter::from_fn(move || {
+        loop {
+            if rest.is_empty() {
+                return None;
+            }
+            let (raw, after) = rest.split_at(end_of_field(rest));
+            rest = after;
+            if let Some(field) = read(raw) {
+                return Some(field);
+            }
+        }
+    })
+}
+
+/// The first field of that name, in any case.
+pub(super) fn first<'a>(fields: &'a [Field<'_>], name: &str) -> Option<&'a str> {
+    all(fields, name).next()
+}
+
+/// The fields of that name, in any case, that have a value.
+pub(super) fn all<'a>(fields: &'a [Field<'_>], name: &str) -> impl Iterator<Item = &'a str> {
+    fields
+        .iter()
+        .filter(move |field| field.name.eq_ignore_ascii_case(name) && !field.value.is_empty())
+        .map(|field| &*field.value)
+}
+
+/// Splits `rfc822; a@example.com` into type and value; what has no type is all value.
+pub(super) fn split_type(value: &str) -> (&str, &str) {
+    match value.split_once(';') {
+        Some((kind, rest)) if is_type(kind.trim()) => (kind.trim(), rest.trim()),
+        _ => ("", value.trim()),
+    }
+}
+
+fn is_type(text: &str) -> bool {
+    !text.is_empty()
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b"-/".contains(&b))
+}
+
+/// The value of a parameter, as `b` in `multipart/mixed; boundary="b"`.
+pub(super) fn parameter<'a>(value: &'a str, name: &str) -> Option<&'a str> {
+    let mut rest = value;
+    while let Some(semicolon) = rest.find(';') {
+        rest = rest[semicolon + 1..].trim_start();
+        let equals = rest.find(['=', ';'])?;
+        let (key, after) = rest.split_at(equals);
+        let Some(after) = after.strip_prefix('=') else {
+            continue;
+        };
+        let (content, after) = parameter_value(after.trim_start());
+        if key.trim().eq_ignore_ascii_case(name) {
+            return Some(content);
+        }
+        rest = after;
+    }
+    None
+}
+
+/// A quoted string or a token, and what follows it. Escapes do not occur where we look.
+fn parameter_value(text: &str) -> (&str, &str) {
+    if let Some(quoted) = text.strip_prefix('"')
+        && let Some(end) = quoted.find('"')
+    {
+        return (&quoted[..end], &quoted[end + 1..]);
+    }
+    let end = text.find(';').unwrap_or(text.len());
+    (text[..end].trim(), &text[end..])
+}
+
+/// Where the field ends: behind the line that no folded line follows.
+fn end_of_field(text: &str) -> usize {
+    for (position, _) in text.match_indices('\n') {
+        if !text[position + 1..].starts_with([' ', '\t']) {
+            return position + 1;
+        }
+    }
+    text.len()
+}
+
+fn read(raw: &str) -> Option<Field<'_>> {
+    let (name, value) = raw.split_once(':')?;
+    let name = name.trim_end();
+    if name.is_empty() || !name.bytes().all(|b| b.is_ascii_graphic()) {
+        return None;
+    }
+    let value = value.trim();
+    let value = if value.contains('\n') {
+        Cow::Owned(value.split_whitespace().collect::<Vec<_>>().join(" "))
+    } else {
+        Cow::Borrowed(value)
+    };
+    Some(Field { name, value })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_unfolded_and_repeats_kept() {
+        let block = "Status: 5.1.1\r\nDiagnostic-Code: smtp; 550\r\n\trejected\r\n here\r\nnoise\r\nSTATUS : 5.2.2\n";
+        let found: Vec<_> = fields(block).collect();
+        assert_eq!(
+            all(&found, "status").collect::<Vec<_>>(),
+            ["5.1.1", "5.2.2"]
+        );
+        assert_eq!(
+            first(&found, "diagnostic-code"),
+            Some("smtp; 550 rejected here")
+        );
+        assert_eq!(first(&found, "noise"), None);
+    }
+
+    #[test]
+    fn parameters_in_any_order_and_quoted() {
+        let value = "multipart/report; Report-Type=delivery-status ;\tBOUNDARY=\"a;b=c\"; x";
+        assert_eq!(parameter(value, "report-type"), Some("delivery-status"));
+        assert_eq!(parameter(value, "boundary"), Some("a;b=c"));
+        assert_eq!(parameter(value, "b"), None);
+        assert_eq!(parameter("text/plain; charset", "charset"), None);
+        assert_eq!(parameter("x; boundary=\"open", "boundary"), Some("\"open"));
+    }
+
+    #[test]
+    fn types_are_split_off() {
+        assert_eq!(split_type("rfc822;a@x"), ("rfc822", "a@x"));
+        assert_eq!(split_type("a@x"), ("", "a@x"));
+        assert_eq!(
+            split_type("smtp; 550 no; really"),
+            ("smtp", "550 no; really")
+        );
+    }
+}

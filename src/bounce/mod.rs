@@ -1,0 +1,139 @@
+//! A [`Report`] is what a returned message says: whom it is about, what happened, and what that means.
+//!
+//! Pure: bytes in, values out. Nothing here believes the report; who is marked is decided
+//! from our own token by the caller (B2).
+
+mod autoreply;
+mod cause;
+mod classify;
+mod codes;
+mod dsn;
+mod feedback;
+mod field;
+mod part;
+mod recipient;
+mod reply;
+mod rules;
+#[cfg(test)]
+mod tests;
+mod text;
+
+use serde::Serialize;
+
+pub use cause::{Cause, Effect, Fault};
+pub use classify::{Classification, classify, classify_refusal};
+pub use recipient::{Action, ReportedRecipient};
+pub use reply::understand_text;
+
+use part::Message;
+
+/// What one message may cost to read. Whatever lies beyond a limit is not looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Octets read of a message. The report stands in front of the returned message, so the rest is not missed.
+    pub size_limit: usize,
+    /// Octets of one header block, and of one group of fields in a report.
+    pub header_limit: usize,
+    /// Parts read of one message.
+    pub part_limit: usize,
+    /// Multiparts within multiparts. Nested messages are never opened.
+    pub depth_limit: usize,
+    /// Recipients kept of one report.
+    pub recipient_limit: usize,
+    /// Octets of text that the rules are tried on, and that are kept as diagnostic.
+    pub text_limit: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            size_limit: 256 * 1024,
+            header_limit: 64 * 1024,
+            part_limit: 100,
+            depth_limit: 4,
+            recipient_limit: 1000,
+            text_limit: 4096,
+        }
+    }
+}
+
+/// What a message that came back is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// Delivery failed for good for at least one recipient.
+    Bounce,
+    /// Delivery is still being tried.
+    Delayed,
+    /// Delivery succeeded, or was handed on to a place that sends no reports.
+    Delivered,
+    /// A mailbox provider passes on what its user pressed (RFC 5965).
+    Feedback,
+    /// A machine answered in a person's name (RFC 3834).
+    #[serde(rename = "autoreply")]
+    AutoReply,
+    /// A person, or their mail program, asks to be taken off.
+    Unsubscribe,
+    /// Anything else, ordinary mail above all.
+    Other,
+    /// It calls itself a report but cannot be read as one (B7).
+    Unreadable,
+}
+
+/// What a message says, once read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Report {
+    /// What it is.
+    pub kind: Kind,
+    /// Those it is about, in the order it names them; empty where it names none.
+    pub recipients: Vec<ReportedRecipient>,
+    /// The host that reports, without its name type.
+    pub reporting_mta: Option<String>,
+    /// When the message reached that host, as the report writes it. Its clock is not ours.
+    pub arrival_date: Option<String>,
+    /// Message-ID of the message that was sent, without its angle brackets.
+    pub message_id: Option<String>,
+}
+
+impl Report {
+    /// A report that names nobody.
+    fn empty(kind: Kind) -> Self {
+        Self {
+            kind,
+            recipients: Vec::new(),
+            reporting_mta: None,
+            arrival_date: None,
+            message_id: None,
+        }
+    }
+}
+
+/// Reads a message that came back.
+///
+/// Never fails and never panics: what cannot be read is [`Kind::Unreadable`] or [`Kind::Other`].
+/// The work is linear in `limits.size_limit`. Line ends may be CRLF, LF or CR.
+///
+/// ```
+/// use sendgate::bounce::{Effect, Kind, Limits, understand};
+///
+/// let message = b"Content-Type: multipart/report; report-type=delivery-status; boundary=b\r\n\
+///     \r\n--b\r\nContent-Type: message/delivery-status\r\n\r\n\
+///     Reporting-MTA: dns; mx.example.net\r\n\r\n\
+///     Final-Recipient: rfc822; b@example.net\r\nAction: failed\r\nStatus: 5.1.1\r\n\r\n--b--\r\n";
+/// let report = understand(message, &Limits::default());
+/// assert_eq!(report.kind, Kind::Bounce);
+/// assert_eq!(report.recipients[0].effect, Effect::Hard);
+/// ```
+#[must_use]
+pub fn understand(bytes: &[u8], limits: &Limits) -> Report {
+    let bytes = part::with_line_feeds(part::whole_lines(bytes, limits.size_limit));
+    let Some(message) = Message::read(&bytes, limits) else {
+        return Report::empty(Kind::Unreadable);
+    };
+    // The order matters: a report also says that it was written by a machine, and a report about
+    // a failed opt-out would otherwise be taken for one.
+    dsn::read(&message, limits)
+        .or_else(|| feedback::read(&message, limits))
+        .or_else(|| text::read(&message, limits))
+        .unwrap_or_else(|| Report::empty(autoreply::kind(&message)))
+}

@@ -1,0 +1,135 @@
+//! A [`ReportedRecipient`] is one recipient of a report, with what happened to its mail.
+
+use serde::Serialize;
+
+use super::cause::{Cause, Effect, Fault};
+use super::classify::{Classification, classify};
+use crate::mail::EnhancedStatus;
+
+/// What the reporting host did, RFC 3464 §2.3.3.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Action {
+    /// It gave up.
+    Failed,
+    /// It goes on trying.
+    Delayed,
+    /// The message is in the mailbox.
+    Delivered,
+    /// It was passed to a system that sends no reports.
+    Relayed,
+    /// It was passed to several addresses behind this one.
+    Expanded,
+}
+
+/// One recipient of a report. Nothing in it is proven.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ReportedRecipient {
+    /// The address as the report names it; forwarding may have changed it.
+    pub address: String,
+    /// The address that was written to, where the report gives another one.
+    pub original: Option<String>,
+    /// What was done; absent where the report says nothing that can be read.
+    pub action: Option<Action>,
+    /// The enhanced status code.
+    pub status: Option<EnhancedStatus>,
+    /// The SMTP reply code.
+    pub reply_code: Option<u16>,
+    /// What the refusing host said, unfolded and cut to a limit.
+    pub diagnostic: Option<String>,
+    /// The host that refused, without its name type.
+    pub remote_mta: Option<String>,
+    /// Why.
+    pub reason: Cause,
+    /// Who would have to change something.
+    pub fault: Fault,
+    /// What it does to the recipient's record.
+    pub effect: Effect,
+    /// What decided: `text:` and the id of a rule, `status:`, `reply:`, `action:` or `feedback:` with the value.
+    pub rule: String,
+}
+
+impl Action {
+    /// Reads the field in any case; what follows the word is a comment.
+    #[must_use]
+    pub fn parse(value: &str) -> Option<Self> {
+        let end = value
+            .find(|c: char| !c.is_ascii_alphabetic())
+            .unwrap_or(value.len());
+        let word = &value[..end];
+        let known = [
+            ("failed", Self::Failed),
+            // Not in the standard, yet some servers write it.
+            ("failure", Self::Failed),
+            ("delayed", Self::Delayed),
+            ("delivered", Self::Delivered),
+            ("relayed", Self::Relayed),
+            ("expanded", Self::Expanded),
+        ];
+        known
+            .iter()
+            .find(|(name, _)| word.eq_ignore_ascii_case(name))
+            .map(|(_, action)| *action)
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Failed => "failed",
+            Self::Delayed => "delayed",
+            Self::Delivered => "delivered",
+            Self::Relayed => "relayed",
+            Self::Expanded => "expanded",
+        }
+    }
+}
+
+impl ReportedRecipient {
+    /// A recipient of whom nothing but the address is known.
+    pub(super) fn named(address: String) -> Self {
+        Self {
+            address,
+            original: None,
+            action: None,
+            status: None,
+            reply_code: None,
+            diagnostic: None,
+            remote_mta: None,
+            reason: Cause::Unknown,
+            fault: Fault::Unknown,
+            effect: Effect::None,
+            rule: String::new(),
+        }
+    }
+
+    /// Decides reason, fault and effect from the other fields; `text` is what the rules are tried on.
+    ///
+    /// Only `Action: failed` counts (B3).
+    pub(super) fn decide(&mut self, text: &str) {
+        let classification = classify(self.status, self.reply_code, text);
+        match self.action {
+            Some(Action::Failed) => self.take(classification),
+            Some(Action::Delayed) => self.take(Classification {
+                effect: Effect::None,
+                rule: "action:delayed".to_owned(),
+                ..classification
+            }),
+            Some(action) => self.take(Classification::without_effect(
+                Cause::Delivered,
+                format!("action:{}", action.name()),
+            )),
+            None => self.take(Classification {
+                effect: Effect::None,
+                rule: "action:none".to_owned(),
+                ..classification
+            }),
+        }
+    }
+
+    /// Takes over what was decided elsewhere.
+    pub(super) fn take(&mut self, classification: Classification) {
+        self.reason = classification.cause;
+        self.fault = classification.fault;
+        self.effect = classification.effect;
+        self.rule = classification.rule;
+    }
+}

@@ -1,0 +1,283 @@
+//! The answers about a recipient as people read them: why did this person get no mail?
+
+use crate::cli::text::{columns, moment, plain, reason, verdict};
+use crate::http::answer::{Changed, History, Mailability, Outcome, Recipient, Ruling};
+use crate::store::HistoryEntry;
+use crate::suppression::event::{BounceKind, Effect, Grounds};
+use crate::suppression::record::{Bounces, Consent, Reset};
+use crate::suppression::{Change, Record, Scope, Verdict};
+
+/// Everything that is known, and what follows for each stream.
+pub(super) fn recipient(recipient: &Recipient) -> String {
+    let head = plain(&format!(
+        "{}  tenant {}, key {}, version {}",
+        recipient.address, recipient.tenant, recipient.key, recipient.version
+    ));
+    format!(
+        "{head}\n\n{}\n{}",
+        mailability(&recipient.mailability),
+        facts(&recipient.record)
+    )
+}
+
+/// What a change did, and how things stand now.
+pub(super) fn changed(changed: &Changed) -> String {
+    let effect = match changed.effect {
+        Outcome::Changed => "changed",
+        Outcome::AlreadySo => "it was so already; remembered in the history",
+        Outcome::Outdated => "something newer stands in the record; nothing changed",
+        Outcome::Duplicate => "this very change was made before; nothing changed",
+    };
+    format!("{effect}\n\n{}", recipient(&changed.recipient))
+}
+
+/// What happened, newest first.
+pub(super) fn history(history: &History) -> String {
+    let head = plain(&format!(
+        "{}  tenant {}, key {}",
+        history.address, history.tenant, history.key
+    ));
+    if history.history.is_empty() {
+        return format!("{head}\n\nNothing happened yet.\n");
+    }
+    let rows: Vec<Vec<String>> = history.history.iter().map(happening).collect();
+    let table = columns(
+        Some(&["WHEN", "WHAT", "EFFECT", "VIA", "BY", "DETAILS"]),
+        &rows,
+    );
+    format!("{head}\n\n{table}")
+}
+
+fn mailability(streams: &[Mailability]) -> String {
+    let mut rows = Vec::new();
+    for stream in streams {
+        rows.push(ruling(&stream.stream, &stream.ruling));
+        for exception in &stream.exceptions {
+            rows.push(ruling(&format!("  {}", exception.scope), &exception.ruling));
+        }
+    }
+    columns(Some(&["STREAM", "MAIL", "WHY", "SINCE", "ALSO"]), &rows)
+}
+
+fn ruling(name: &str, ruling: &Ruling) -> Vec<String> {
+    let mail = match ruling.verdict {
+        Verdict::Relay => "goes out",
+        Verdict::Reject | Verdict::Discard => "blocked",
+        Verdict::Defer => verdict(ruling.verdict),
+    };
+    let why = match (ruling.reason, ruling.status) {
+        (None, _) => "-".to_owned(),
+        (Some(why), None) => reason(why).to_owned(),
+        (Some(why), Some(status)) => format!("{} {status}", reason(why)),
+    };
+    let also: Vec<&str> = ruling
+        .active
+        .iter()
+        .filter(|&&axis| Some(axis) != ruling.reason)
+        .map(|&axis| reason(axis))
+        .collect();
+    vec![
+        name.to_owned(),
+        mail.to_owned(),
+        why,
+        ruling.since.map_or_else(|| "-".to_owned(), moment),
+        also.join(", "),
+    ]
+}
+
+/// Each axis with where it comes from.
+fn facts(record: &Record) -> String {
+    let mut rows: Vec<Vec<String>> = Vec::new();
+    let mut add = |what: String, when, details| rows.push(vec![what, when, details]);
+    if let Some(erased) = &record.erased {
+        add(
+            "erased".into(),
+            moment(erased.at),
+            format!("by {}", erased.by),
+        );
+    }
+    if let Some(hard) = &record.hard {
+        add(
+            format!("hard bounces: {}", hard.count),
+            moment(hard.last),
+            bounces(hard),
+        );
+    }
+    if let Some(complaint) = &record.complaint {
+        let mut streams: Vec<&str> = complaint.stream.as_deref().into_iter().collect();
+        streams.extend(complaint.also.iter().map(String::as_str));
+        let about = if streams.is_empty() {
+            "any stream".to_owned()
+        } else {
+            streams.join(", ")
+        };
+        let details = format!("about {about}, told by {}", complaint.source);
+        add("complaint".into(), moment(complaint.at), details);
+    }
+    if let Some(block) = &record.do_not_email {
+        let until = block
+            .until
+            .map(|until| format!(", until {}", moment(until)));
+        let rule = if block.auto { " (by a rule)" } else { "" };
+        let details = format!(
+            "by {}{rule}: {}{}",
+            block.by,
+            block.why,
+            until.unwrap_or_default()
+        );
+        add("Do Not Email".into(), moment(block.at), details);
+    }
+    for (scope, act) in &record.opt_outs {
+        add(
+            format!("opt-out {}", covered(scope)),
+            moment(act.at),
+            consent(act),
+        );
+    }
+    if let Some(soft) = &record.soft {
+        add(
+            format!("soft bounces: {}", soft.count),
+            moment(soft.last),
+            bounces(soft),
+        );
+    }
+    for (scope, act) in &record.opt_ins {
+        add(
+            format!("opt-in {}", covered(scope)),
+            moment(act.at),
+            consent(act),
+        );
+    }
+    for (kind, done) in [("hard", &record.hard_reset), ("soft", &record.soft_reset)] {
+        if let Some(done) = done {
+            add(
+                format!("{kind} bounces reset"),
+                moment(done.at),
+                reset(done),
+            );
+        }
+    }
+    if rows.is_empty() {
+        return "Nothing is on record.\n".to_owned();
+    }
+    columns(Some(&["ON RECORD", "SINCE", "DETAILS"]), &rows)
+}
+
+fn covered(scope: &Scope) -> String {
+    match scope {
+        Scope::All => "of everything".to_owned(),
+        Scope::List(_) | Scope::Topic(_) | Scope::Stream(_) => format!("of {scope}"),
+    }
+}
+
+fn consent(act: &Consent) -> String {
+    let mut details = vec![format!("via {} by {}", act.via, act.actor)];
+    if let Some(last) = act.last {
+        details.push(format!("again {}", moment(last)));
+    }
+    details.extend(grounds([
+        ("campaign", act.campaign.as_deref()),
+        ("reason", act.reason.as_deref()),
+        ("comment", act.comment.as_deref()),
+        ("evidence", act.evidence.as_deref()),
+    ]));
+    details.join(", ")
+}
+
+fn bounces(bounces: &Bounces) -> String {
+    let mut details = vec![format!("first {}", moment(bounces.first))];
+    if let Some(status) = bounces.status {
+        details.push(status.to_string());
+    }
+    details.extend(
+        bounces
+            .diagnostic
+            .as_ref()
+            .map(|words| format!("\"{words}\"")),
+    );
+    details.extend(grounds([("campaign", bounces.campaign.as_deref())]));
+    details.join(", ")
+}
+
+fn reset(reset: &Reset) -> String {
+    let mut details = vec![format!("by {}", reset.by)];
+    details.extend(grounds([("reason", reset.reason.as_deref())]));
+    details.join(", ")
+}
+
+fn grounds<const N: usize>(named: [(&str, Option<&str>); N]) -> Vec<String> {
+    named
+        .into_iter()
+        .filter_map(|(name, value)| Some(format!("{name} \"{}\"", value?)))
+        .collect()
+}
+
+fn happening(entry: &HistoryEntry) -> Vec<String> {
+    let event = &entry.event;
+    let (what, details) = change(&event.change);
+    let effect = match entry.effect {
+        Effect::Changed => "changed",
+        Effect::AlreadySo => "already so",
+        Effect::Outdated => "outdated",
+    };
+    vec![
+        moment(event.at),
+        what,
+        effect.to_owned(),
+        event.via.clone(),
+        event.actor.clone(),
+        details.join(", "),
+    ]
+}
+
+/// What was done, and the particulars.
+fn change(change: &Change) -> (String, Vec<String>) {
+    let of = |grounds_given: &Grounds| {
+        grounds([
+            ("campaign", grounds_given.campaign.as_deref()),
+            ("reason", grounds_given.reason.as_deref()),
+            ("comment", grounds_given.comment.as_deref()),
+            ("evidence", grounds_given.evidence.as_deref()),
+        ])
+    };
+    match change {
+        Change::OptOut { scope, grounds } => (format!("opt-out {}", covered(scope)), of(grounds)),
+        Change::OptIn { scope, grounds } => (format!("opt-in {}", covered(scope)), of(grounds)),
+        Change::Block { why, until } => {
+            let until = until.map(|until| format!("until {}", moment(until)));
+            let details = std::iter::once(why.clone()).chain(until).collect();
+            ("block".to_owned(), details)
+        }
+        Change::Unblock { reason } => ("unblock".to_owned(), vec![reason.clone()]),
+        Change::Complaint { stream } => {
+            let about = stream.iter().map(|stream| format!("about {stream}"));
+            ("complaint".to_owned(), about.collect())
+        }
+        Change::Bounce {
+            kind,
+            status,
+            diagnostic,
+            campaign,
+        } => {
+            let what = match kind {
+                BounceKind::Hard => "hard bounce",
+                BounceKind::Soft => "soft bounce",
+            };
+            let mut details: Vec<String> = status.iter().map(ToString::to_string).collect();
+            details.extend(diagnostic.as_ref().map(|words| format!("\"{words}\"")));
+            details.extend(grounds([("campaign", campaign.as_deref())]));
+            (what.to_owned(), details)
+        }
+        Change::ResetBounces { hard, soft, reason } => {
+            let what = match (hard, soft) {
+                (true, false) => "reset hard bounces",
+                (false, true) => "reset soft bounces",
+                _ => "reset bounces",
+            };
+            (what.to_owned(), grounds([("reason", reason.as_deref())]))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

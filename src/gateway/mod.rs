@@ -1,0 +1,16 @@
+//! The gateway: sockets around the pure core. Listeners accept, sessions speak, the relay hands on.
+
+pub mod auth;
+pub mod drain;
+pub mod listener;
+mod relay;
+pub mod returns;
+pub mod session;
+pub mod settings;
+pub mod tls;
+mod transport;
+pub mod upstream;
+mod wire;
+
+pub use drain::Drain;
+pub use settings::{Context, Settings};

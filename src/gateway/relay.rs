@@ -1,0 +1,379 @@
+//! The [`Relay`] carries one client transaction to the upstream: at most one transaction there, on
+//! one connection (R14).
+//!
+//! It owns no message. Recipients are offered as they come, the body flows through, and the
+//! upstream's words are the client's.
+
+use std::sync::Arc;
+
+use bytes::BufMut;
+
+use super::upstream::{Connection, Lost, Upstream};
+use crate::log::entry::Outcome;
+use crate::smtp::{Expect, Reply, UpstreamReply};
+use crate::transaction::{Fate, Transaction, answers};
+
+/// How much of a body is gathered before it is written.
+const BLOCK_SIZE: usize = 64 * 1024;
+
+/// The upstream's side of one client transaction.
+pub(super) struct Relay {
+    upstream: Arc<Upstream>,
+    connection: Option<Connection>,
+    stage: Stage,
+    /// What every further recipient, or the message, hears: the transaction is lost.
+    failure: Option<Reply>,
+}
+
+/// How far the upstream's transaction is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// Not begun.
+    None,
+    /// MAIL was accepted.
+    Envelope,
+    /// DATA was accepted; the body is on its way.
+    Data,
+}
+
+/// How a message ended.
+#[derive(Debug)]
+pub(super) struct Ending {
+    /// What the client hears.
+    pub(super) reply: Reply,
+    /// What the log says.
+    pub(super) outcome: Outcome,
+    /// What the upstream said, if it said anything.
+    pub(super) upstream_reply: Option<String>,
+}
+
+/// What the upstream answered to one recipient.
+#[derive(Debug)]
+pub(super) struct Offered {
+    /// Which recipient of the transaction.
+    pub(super) index: usize,
+    /// What the client hears.
+    pub(super) reply: Reply,
+    /// The upstream's own reply to RCPT, if it was asked.
+    pub(super) upstream_reply: Option<UpstreamReply>,
+}
+
+impl Relay {
+    pub(super) const fn new(upstream: Arc<Upstream>) -> Self {
+        Self {
+            upstream,
+            connection: None,
+            stage: Stage::None,
+            failure: None,
+        }
+    }
+
+    /// Offers the recipients with these indices, in one write, and says what became of each.
+    pub(super) async fn offer(
+        &mut self,
+        transaction: &Transaction,
+        indices: &[usize],
+    ) -> Vec<Offered> {
+        if indices.is_empty() {
+            return Vec::new();
+        }
+        // A kept connection may have been closed at the other end while nobody looked. Nothing of
+        // the transaction was accepted on it, so a new one may be tried once (R14).
+        loop {
+            if let Some(reply) = &self.failure {
+                return all(indices, reply);
+            }
+            if let Err(reply) = self.ensure_connection().await {
+                self.failure = Some(reply.clone());
+                return all(indices, &reply);
+            }
+            let fresh = self.connection.as_ref().is_none_or(|c| !c.needs_reset);
+            match self.try_offer(transaction, indices).await {
+                Ok(offered) => return offered,
+                Err(lost) if !fresh && self.stage == Stage::None => {
+                    tracing::debug!(%lost, "a kept upstream connection was of no use");
+                    self.connection = None;
+                    self.connection = match self.upstream.connect().await {
+                        Ok(connection) => Some(connection),
+                        Err(error) => {
+                            self.failure = Some(error.reply());
+                            None
+                        }
+                    };
+                }
+                Err(lost) => self.lose(&lost),
+            }
+        }
+    }
+
+    async fn ensure_connection(&mut self) -> Result<(), Reply> {
+        if self.connection.is_none() {
+            let taken = self.upstream.take().await;
+            self.connection = Some(taken.map_err(|error| error.reply())?);
+        }
+        Ok(())
+    }
+
+    async fn try_offer(
+        &mut self,
+        transaction: &Transaction,
+        indices: &[usize],
+    ) -> Result<Vec<Offered>, Lost> {
+        let patience = self.upstream.timeouts().command;
+        let Some(connection) = &mut self.connection else {
+            return Ok(Vec::new());
+        };
+        let mut commands = Vec::with_capacity(indices.len() + 2);
+        if self.stage == Stage::None {
+            if connection.needs_reset {
+                commands.push(Expect::Rset);
+            }
+            commands.push(Expect::Mail);
+        }
+        commands.extend(indices.iter().map(|&index| Expect::Rcpt(index)));
+        let pipelining = connection.extensions.pipelining;
+        let mut refusal: Option<Reply> = None;
+        let mut offered = Vec::with_capacity(indices.len());
+        let steps: Vec<&[Expect]> = if pipelining {
+            vec![&commands]
+        } else {
+            commands.chunks(1).collect()
+        };
+        for step in steps {
+            if refusal.is_some() && !pipelining {
+                break;
+            }
+            for &expect in step {
+                queue(connection, expect, transaction);
+            }
+            for _ in step {
+                let (expect, reply) = connection.reply(patience).await?;
+                if reply.code() == 421 {
+                    return Err(Lost::Io(std::io::ErrorKind::ConnectionAborted.into()));
+                }
+                match expect {
+                    Expect::Rset if !reply.is_positive() => {
+                        return Err(Lost::Io(std::io::ErrorKind::ConnectionRefused.into()));
+                    }
+                    Expect::Mail if reply.is_positive() => self.stage = Stage::Envelope,
+                    Expect::Mail => refusal = Some(answers::of_upstream(&reply, true)),
+                    Expect::Rcpt(index) => offered.push(answer(index, reply, refusal.as_ref())),
+                    _ => {}
+                }
+            }
+        }
+        if let Some(reply) = refusal {
+            // MAIL was answered 250 by us; its refusal shows at each recipient (R3).
+            self.failure = Some(reply.clone());
+            return Ok(all(indices, &reply));
+        }
+        Ok(offered)
+    }
+
+    /// Offers the accepted recipients once more in a transaction of their own, because a header
+    /// took some out. All of them must be accepted again, or nothing is sent.
+    pub(super) async fn reissue(&mut self, transaction: &Transaction) -> Result<(), Reply> {
+        let indices = transaction.with_fate(Fate::Accepted);
+        if let Some(connection) = &mut self.connection {
+            connection.needs_reset = true;
+        }
+        self.stage = Stage::None;
+        let offered = self.offer(transaction, &indices).await;
+        if offered.iter().all(|one| one.reply.is_positive()) {
+            Ok(())
+        } else {
+            Err(self.failure.clone().unwrap_or_else(answers::upstream_lost))
+        }
+    }
+
+    /// Opens the upstream's DATA; the error is what the client hears instead of 354.
+    pub(super) async fn open_data(&mut self) -> Result<(), Reply> {
+        if let Some(reply) = &self.failure {
+            return Err(reply.clone());
+        }
+        let patience = self.upstream.timeouts().data;
+        let Some(connection) = &mut self.connection else {
+            return Err(answers::upstream_lost());
+        };
+        connection.client.command(Expect::Data, &[b"DATA"]);
+        match connection.reply(patience).await {
+            Ok((_, reply)) if reply.code() == 354 => {
+                self.stage = Stage::Data;
+                // From here a reply can only be about the message, however early it comes (F4).
+                connection.client.expect_end_of_data();
+                Ok(())
+            }
+            Ok((_, reply)) => {
+                if reply.code() == 421 {
+                    self.connection = None;
+                }
+                self.stage = Stage::None;
+                Err(answers::of_upstream(&reply, false))
+            }
+            Err(lost) => {
+                self.lose(&lost);
+                Err(answers::upstream_lost())
+            }
+        }
+    }
+
+    /// Adds a piece of the body; it goes out with the next [`Self::flush`], or at once when enough
+    /// has gathered. While the upstream does not read, neither do we (W13).
+    pub(super) async fn send(&mut self, piece: &[u8]) {
+        let Some(connection) = &mut self.connection else {
+            return;
+        };
+        connection.client.output().put_slice(piece);
+        if connection.client.output().len() >= BLOCK_SIZE {
+            self.flush().await;
+        }
+    }
+
+    /// Writes what has gathered.
+    pub(super) async fn flush(&mut self) {
+        let patience = self.upstream.timeouts().block;
+        let Some(connection) = &mut self.connection else {
+            return;
+        };
+        match connection.write(patience).await {
+            Ok(None) => {}
+            Ok(Some(reply)) => self.refused_early(&reply),
+            Err(lost) => self.lose(&lost),
+        }
+    }
+
+    /// Whether the message cannot be delivered any more.
+    pub(super) const fn has_failed(&self) -> bool {
+        self.failure.is_some()
+    }
+
+    /// Sends the end of the data and waits for the one reply that decides (R1, R2).
+    pub(super) async fn finish(&mut self) -> Ending {
+        if let Some(connection) = &mut self.connection {
+            connection.client.output().put_slice(b".\r\n");
+        }
+        self.flush().await;
+        let patience = self.upstream.timeouts().final_reply;
+        let (None, Some(connection)) = (&self.failure, &mut self.connection) else {
+            let reply = self.failure.clone().unwrap_or_else(answers::upstream_lost);
+            let outcome = if reply.is_permanent() {
+                Outcome::Refused
+            } else {
+                Outcome::Aborted
+            };
+            return Ending {
+                reply,
+                outcome,
+                upstream_reply: None,
+            };
+        };
+        match connection.reply(patience).await {
+            Ok((_, reply)) => {
+                let outcome = if reply.is_positive() {
+                    Outcome::Delivered
+                } else {
+                    Outcome::Refused
+                };
+                if reply.code() == 421 {
+                    self.connection = None;
+                }
+                self.stage = Stage::None;
+                Ending {
+                    reply: answers::of_upstream(&reply, false),
+                    outcome,
+                    upstream_reply: Some(reply.to_string()),
+                }
+            }
+            Err(lost) => {
+                // The upstream may have it or not. Trying elsewhere could deliver it twice (R6).
+                tracing::warn!(%lost, "no reply to the end of the data: the outcome is not known");
+                self.lose(&lost);
+                Ending {
+                    reply: answers::upstream_lost(),
+                    outcome: Outcome::Indeterminate,
+                    upstream_reply: None,
+                }
+            }
+        }
+    }
+
+    /// Ends the upstream's transaction. Inside the data the connection is closed, because there is
+    /// no other way to take the message back; elsewhere it is kept.
+    pub(super) fn release(&mut self) {
+        let in_data = self.stage == Stage::Data;
+        self.stage = Stage::None;
+        if let Some(connection) = self.connection.take()
+            && !in_data
+        {
+            self.upstream.give_back(connection);
+        }
+    }
+
+    /// The upstream refused the message before it had all of it.
+    fn refused_early(&mut self, reply: &UpstreamReply) {
+        self.connection = None;
+        // A 250 to a message that is not complete makes no sense (X41).
+        self.failure = Some(if reply.is_positive() {
+            answers::upstream_lost()
+        } else {
+            answers::of_upstream(reply, false)
+        });
+    }
+
+    fn lose(&mut self, lost: &Lost) {
+        tracing::warn!(%lost, upstream = self.upstream.address(), "upstream connection dropped");
+        self.connection = None;
+        self.failure = Some(answers::upstream_lost());
+    }
+}
+
+fn queue(connection: &mut Connection, expect: Expect, transaction: &Transaction) {
+    let mut parameters = Vec::new();
+    match expect {
+        Expect::Mail => {
+            transaction
+                .parameters
+                .encode(&connection.extensions, &mut parameters);
+            let path = transaction.reverse_path.wire();
+            connection
+                .client
+                .command(expect, &[b"MAIL FROM:", path, &parameters]);
+        }
+        Expect::Rcpt(index) => {
+            let recipient = &transaction.recipients[index];
+            recipient
+                .parameters
+                .encode(&connection.extensions, &mut parameters);
+            let path = recipient.path.wire();
+            connection
+                .client
+                .command(expect, &[b"RCPT TO:", path, &parameters]);
+        }
+        Expect::Rset => {
+            connection.client.command(expect, &[b"RSET"]);
+            connection.needs_reset = false;
+        }
+        Expect::Data | Expect::EndOfData | Expect::Quit => {}
+    }
+}
+
+fn answer(index: usize, reply: UpstreamReply, refusal: Option<&Reply>) -> Offered {
+    Offered {
+        index,
+        reply: refusal
+            .cloned()
+            .unwrap_or_else(|| answers::of_upstream(&reply, false)),
+        upstream_reply: refusal.is_none().then_some(reply),
+    }
+}
+
+fn all(indices: &[usize], reply: &Reply) -> Vec<Offered> {
+    indices
+        .iter()
+        .map(|&index| Offered {
+            index,
+            reply: reply.clone(),
+            upstream_reply: None,
+        })
+        .collect()
+}

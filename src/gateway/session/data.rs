@@ -1,0 +1,303 @@
+//! DATA: the header is read, judged where it matters, and the body flows through.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::{Current, Session};
+use crate::config::Suppressed;
+use crate::gateway::relay::Ending;
+use crate::log::entry::Outcome;
+use crate::mail::EnhancedStatus;
+use crate::mail::header::{HeaderReader, HeaderStep};
+use crate::smtp::Reply;
+use crate::smtp::body::BodyFault;
+use crate::timestamp::Timestamp;
+use crate::transaction::answers;
+use crate::transaction::labels::{self, Labels};
+use crate::transaction::received::{Received, protocol};
+use crate::transaction::{Fate, Transaction};
+
+/// Received fields of our own name after which a message is looping (R10).
+const OWN_HOP_LIMIT: usize = 3;
+
+/// Where the body goes.
+pub(super) enum Body {
+    /// DATA was not said yet.
+    None,
+    /// The header is being read. The upstream's DATA is open already unless it must be judged first.
+    Header { reader: HeaderReader, judge: bool },
+    /// It flows through.
+    Relaying,
+    /// It is read to its end and thrown away; the answer is known.
+    Discarding(Box<Ending>),
+}
+
+impl Session {
+    /// Answers DATA. Recipients were accepted, by the upstream or to be discarded.
+    pub(super) async fn data(&mut self) {
+        let Some(mut current) = self.current.take() else {
+            self.wire.server.reply(answers::upstream_lost());
+            return;
+        };
+        let reply = self.open_data(&mut current).await;
+        self.wire.read_early();
+        let positive = reply.is_positive();
+        self.wire.server.reply(reply.clone());
+        self.current = Some(current);
+        if !positive {
+            self.finish(
+                Ending {
+                    reply,
+                    outcome: Outcome::Refused,
+                    upstream_reply: None,
+                },
+                false,
+            );
+        }
+    }
+
+    async fn open_data(&self, current: &mut Current) -> Reply {
+        let go_ahead = Reply::bare(354, "End data with <CR><LF>.<CR><LF>");
+        if current.transaction.accepted().next().is_none() {
+            current.body = Body::Discarding(Box::new(Ending {
+                reply: answers::discarded(&current.transaction.id),
+                outcome: Outcome::Aborted,
+                upstream_reply: None,
+            }));
+            return go_ahead;
+        }
+        let judge = current.transaction.needs_header();
+        if !judge && let Err(reply) = current.relay.open_data().await {
+            return reply;
+        }
+        let limit = usize::try_from(self.settings.limits.header_size_limit).unwrap_or(usize::MAX);
+        current.body = Body::Header {
+            reader: HeaderReader::new(limit),
+            judge,
+        };
+        go_ahead
+    }
+
+    /// Takes a piece of the body.
+    pub(super) async fn body(&mut self, piece: &Bytes) {
+        let fault = self.wire.server.body_fault();
+        let Some(mut current) = self.current.take() else {
+            return;
+        };
+        match &mut current.body {
+            _ if fault.is_some() => current.relay.release(),
+            Body::Header { reader, judge } => {
+                let judge = *judge;
+                match reader.push(piece) {
+                    HeaderStep::Incomplete => {}
+                    HeaderStep::Complete { header, rest } => {
+                        self.header(&mut current, &header, &rest, judge).await;
+                    }
+                    HeaderStep::TooLarge => {
+                        let status = EnhancedStatus::of(5, 3, 4);
+                        refuse(
+                            &mut current,
+                            Reply::new(552, status, "Message header too large"),
+                        );
+                    }
+                }
+            }
+            Body::Relaying => {
+                current.relay.send(piece).await;
+                check_relay(&mut current).await;
+            }
+            Body::None | Body::Discarding(_) => {}
+        }
+        self.current = Some(current);
+    }
+
+    /// Writes upstream what has gathered, before the client is waited for.
+    pub(super) async fn flush_body(&mut self) {
+        if let Some(current) = &mut self.current
+            && matches!(current.body, Body::Relaying)
+        {
+            current.relay.flush().await;
+            check_relay(current).await;
+        }
+    }
+
+    /// The header is complete: reads its labels, judges again where it matters, and sends it on.
+    async fn header(&self, current: &mut Current, header: &Bytes, rest: &Bytes, judge: bool) {
+        let labels = match self.read_labels(&mut current.transaction, header) {
+            Ok(labels) => labels,
+            Err(reply) => return refuse(current, reply),
+        };
+        if judge {
+            if let Err(ending) = judge_again(current, &labels).await {
+                current.relay.release();
+                current.body = Body::Discarding(Box::new(ending));
+                return;
+            }
+            if let Err(reply) = current.relay.open_data().await {
+                return refuse(current, reply);
+            }
+        }
+        let mut received = Vec::with_capacity(300);
+        self.received(&current.transaction).encode(&mut received);
+        current.relay.send(&received).await;
+        for piece in labels::strip(header) {
+            current.relay.send(&piece).await;
+        }
+        current.relay.send(rest).await;
+        current.body = Body::Relaying;
+        check_relay(current).await;
+    }
+
+    fn read_labels(&self, transaction: &mut Transaction, header: &[u8]) -> Result<Labels, Reply> {
+        let labels =
+            labels::read(header, &self.settings.hostname).map_err(labels::LabelError::reply)?;
+        transaction.campaign.clone_from(&labels.campaign);
+        transaction.message_id.clone_from(&labels.message_id);
+        if labels.hops > self.settings.limits.hop_limit || labels.own_hops >= OWN_HOP_LIMIT {
+            return Err(Reply::new(
+                554,
+                EnhancedStatus::of(5, 4, 6),
+                "Too many hops",
+            ));
+        }
+        if let Some(name) = &labels.stream
+            && transaction.policy.choose(name).is_none()
+        {
+            let status = EnhancedStatus::of(5, 7, 1);
+            return Err(Reply::new(
+                550,
+                status,
+                "Stream not allowed for this client",
+            ));
+        }
+        Ok(labels)
+    }
+
+    fn received<'a>(&'a self, transaction: &'a Transaction) -> Received<'a> {
+        let only = match transaction.recipients.as_slice() {
+            [only] => Some(&only.path),
+            _ => None,
+        };
+        Received {
+            helo: &self.helo,
+            client: self.client,
+            hostname: &self.settings.hostname,
+            with: protocol(
+                self.extended,
+                self.wire.server.is_secure(),
+                self.user.is_some(),
+                transaction.parameters.smtp_utf8,
+            ),
+            id: &transaction.id,
+            only,
+            at: Timestamp::now(),
+        }
+    }
+
+    /// The true end of the data was read: says the one reply for the message.
+    pub(super) async fn end_of_data(&mut self, fault: Option<BodyFault>) {
+        let Some(mut current) = self.current.take() else {
+            self.wire.server.reply(answers::upstream_lost());
+            return;
+        };
+        if fault.is_none()
+            && let Body::Header { reader, judge } = &mut current.body
+        {
+            let judge = *judge;
+            if let HeaderStep::Complete { header, rest } = reader.finish() {
+                self.header(&mut current, &header, &rest, judge).await;
+            }
+        }
+        let ending = match (fault, std::mem::replace(&mut current.body, Body::None)) {
+            (Some(fault), _) => Ending {
+                reply: answers::body_fault(fault),
+                outcome: Outcome::Refused,
+                upstream_reply: None,
+            },
+            (None, Body::Discarding(ending)) => *ending,
+            (None, Body::Relaying) => current.relay.finish().await,
+            (None, Body::None | Body::Header { .. }) => Ending {
+                reply: answers::upstream_lost(),
+                outcome: Outcome::Aborted,
+                upstream_reply: None,
+            },
+        };
+        self.current = Some(current);
+        self.finish(ending, true);
+    }
+
+    /// Tells the client, unless it was told, and the log; the transaction is over.
+    fn finish(&mut self, ending: Ending, tell: bool) {
+        if tell {
+            self.wire.server.reply(ending.reply.clone());
+        }
+        if ending.outcome == Outcome::Delivered {
+            self.wire.server.forgive_junk();
+        }
+        self.close_transaction(&ending);
+    }
+}
+
+/// Judges the accepted recipients by what the header says, and takes out whom it excludes.
+async fn judge_again(current: &mut Current, labels: &Labels) -> Result<(), Ending> {
+    let transaction = &mut current.transaction;
+    let stream = labels
+        .stream
+        .as_ref()
+        .and_then(|name| transaction.policy.choose(name))
+        .unwrap_or(&transaction.policy.stream);
+    let stream = Arc::clone(stream);
+    if transaction.rejudge(stream, &labels.scopes, Timestamp::now()) == 0 {
+        return Ok(());
+    }
+    if transaction.accepted().next().is_some() {
+        return current
+            .relay
+            .reissue(&current.transaction)
+            .await
+            .map_err(|reply| Ending {
+                reply,
+                outcome: Outcome::Aborted,
+                upstream_reply: None,
+            });
+    }
+    // Nobody is left. A listener that discards has said 250 to each and says it once more.
+    if transaction.policy.suppressed == Suppressed::Discard {
+        return Err(Ending {
+            reply: answers::discarded(&transaction.id),
+            outcome: Outcome::Aborted,
+            upstream_reply: None,
+        });
+    }
+    let reply = answers::all_suppressed(&transaction.id);
+    for recipient in &mut transaction.recipients {
+        if recipient.fate == Fate::Discarded {
+            recipient.fate = Fate::Refused;
+            recipient.reply = Some(reply.to_string());
+        }
+    }
+    Err(Ending {
+        reply,
+        outcome: Outcome::Refused,
+        upstream_reply: None,
+    })
+}
+
+/// Ends the upstream's part; the rest of the body is thrown away and this is the answer.
+fn refuse(current: &mut Current, reply: Reply) {
+    current.relay.release();
+    current.body = Body::Discarding(Box::new(Ending {
+        reply,
+        outcome: Outcome::Refused,
+        upstream_reply: None,
+    }));
+}
+
+/// If the upstream is gone, or has refused the message early, the rest of the body is thrown away.
+async fn check_relay(current: &mut Current) {
+    if current.relay.has_failed() {
+        let ending = current.relay.finish().await;
+        current.body = Body::Discarding(Box::new(ending));
+    }
+}

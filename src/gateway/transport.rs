@@ -1,0 +1,78 @@
+//! A [`Transport`] is a connection in clear or under TLS, on either side of the gateway.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use futures_util::FutureExt;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio_rustls::{client, server};
+
+/// A connection.
+#[derive(Debug)]
+pub(super) enum Transport {
+    /// In clear.
+    Plain(TcpStream),
+    /// Under TLS, as server.
+    Server(Box<server::TlsStream<TcpStream>>),
+    /// Under TLS, as client.
+    Client(Box<client::TlsStream<TcpStream>>),
+    /// None any more: a handshake has failed.
+    Closed,
+}
+
+impl Transport {
+    /// Reads what has arrived already, without waiting; none if there is nothing.
+    pub(super) fn read_now(&mut self, buffer: &mut bytes::BytesMut) -> Option<io::Result<usize>> {
+        self.read_buf(buffer).now_or_never()
+    }
+}
+
+impl AsyncRead for Transport {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_read(context, buffer),
+            Self::Server(stream) => Pin::new(stream).poll_read(context, buffer),
+            Self::Client(stream) => Pin::new(stream).poll_read(context, buffer),
+            Self::Closed => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
+        }
+    }
+}
+
+impl AsyncWrite for Transport {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_write(context, bytes),
+            Self::Server(stream) => Pin::new(stream).poll_write(context, bytes),
+            Self::Client(stream) => Pin::new(stream).poll_write(context, bytes),
+            Self::Closed => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_flush(context),
+            Self::Server(stream) => Pin::new(stream).poll_flush(context),
+            Self::Client(stream) => Pin::new(stream).poll_flush(context),
+            Self::Closed => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_shutdown(context),
+            Self::Server(stream) => Pin::new(stream).poll_shutdown(context),
+            Self::Client(stream) => Pin::new(stream).poll_shutdown(context),
+            Self::Closed => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
+        }
+    }
+}

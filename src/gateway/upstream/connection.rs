@@ -1,0 +1,163 @@
+//! A [`Connection`] is one connection to the upstream that is past EHLO, TLS and AUTH.
+
+use std::future::poll_fn;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use bytes::Buf;
+use tokio::io::{AsyncWrite, AsyncWriteExt};
+use tokio_util::io::poll_read_buf;
+
+use crate::gateway::transport::Transport;
+use crate::smtp::{Client, ClientFault, Expect, Extensions, UpstreamReply};
+
+/// How much is read at once: replies are short.
+const READ_SIZE: usize = 4 * 1024;
+
+/// One connection.
+pub(in crate::gateway) struct Connection {
+    transport: Transport,
+    pub(in crate::gateway) client: Client,
+    /// What its EHLO offered.
+    pub(in crate::gateway) extensions: Extensions,
+    /// It was used before: RSET goes first (R12).
+    pub(in crate::gateway) needs_reset: bool,
+    /// Since when nobody uses it.
+    pub(super) idle_since: Instant,
+}
+
+/// Why a connection cannot be used any more.
+#[derive(Debug, thiserror::Error)]
+pub(in crate::gateway) enum Lost {
+    /// It broke or was closed.
+    #[error("connection lost: {0}")]
+    Io(#[from] io::Error),
+    /// It said what makes no sense.
+    #[error(transparent)]
+    Fault(#[from] ClientFault),
+    /// It took too long.
+    #[error("no answer within {0:?}")]
+    TooSlow(Duration),
+}
+
+impl Connection {
+    pub(super) fn new(transport: Transport, extensions: Extensions, reply_limit: usize) -> Self {
+        Self {
+            transport,
+            client: Client::new(reply_limit),
+            extensions,
+            needs_reset: false,
+            idle_since: Instant::now(),
+        }
+    }
+
+    /// Whether nothing is owed and nothing unasked has come.
+    pub(super) fn is_in_step(&self) -> bool {
+        self.client.is_in_step()
+    }
+
+    /// Whether nothing has come while it was idle: a farewell or an end means that it is of no use.
+    pub(super) fn is_quiet(&mut self) -> bool {
+        let quiet = self.transport.read_now(self.client.input()).is_none();
+        quiet && self.is_in_step()
+    }
+
+    /// Writes what is queued and reads until there is a reply.
+    pub(in crate::gateway) async fn reply(
+        &mut self,
+        patience: Duration,
+    ) -> Result<(Expect, UpstreamReply), Lost> {
+        if let Some(reply) = self.client.next_reply()? {
+            return Ok(reply);
+        }
+        let exchange = async {
+            loop {
+                poll_fn(|context| self.poll_exchange(context)).await?;
+                if let Some(reply) = self.client.next_reply()? {
+                    return Ok(reply);
+                }
+            }
+        };
+        tokio::time::timeout(patience, exchange)
+            .await
+            .unwrap_or(Err(Lost::TooSlow(patience)))
+    }
+
+    /// Writes what is queued; a reply that comes too early ends it with what was said.
+    ///
+    /// Returns none once everything is written.
+    pub(in crate::gateway) async fn write(
+        &mut self,
+        patience: Duration,
+    ) -> Result<Option<UpstreamReply>, Lost> {
+        let writing = async {
+            while !self.client.output().is_empty() {
+                poll_fn(|context| self.poll_progress(context)).await?;
+                if let Some((_, reply)) = self.client.next_reply()? {
+                    return Ok(Some(reply));
+                }
+            }
+            self.transport.flush().await?;
+            Ok(None)
+        };
+        tokio::time::timeout(patience, writing)
+            .await
+            .unwrap_or(Err(Lost::TooSlow(patience)))
+    }
+
+    /// Writes as much as goes out, then waits for input: both sides can be full at the same time.
+    fn poll_exchange(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.poll_write_all(context) {
+            Poll::Ready(Err(error)) => self.last_words(context, error),
+            Poll::Ready(Ok(())) | Poll::Pending => self.poll_input(context),
+        }
+    }
+
+    /// A server that refuses to read on may have said why: that is worth more than the error.
+    fn last_words(&mut self, context: &mut Context<'_>, error: io::Error) -> Poll<io::Result<()>> {
+        match self.poll_input(context) {
+            Poll::Ready(Ok(())) => {
+                self.client.output().clear();
+                Poll::Ready(Ok(()))
+            }
+            Poll::Ready(Err(_)) | Poll::Pending => Poll::Ready(Err(error)),
+        }
+    }
+
+    /// Ready when something was written or read.
+    fn poll_progress(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.poll_write_all(context) {
+            Poll::Ready(Err(error)) => self.last_words(context, error),
+            written => match self.poll_input(context) {
+                Poll::Ready(read) => Poll::Ready(read),
+                Poll::Pending => written,
+            },
+        }
+    }
+
+    fn poll_write_all(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while !self.client.output().is_empty() {
+            let output = self.client.output();
+            match Pin::new(&mut self.transport).poll_write(context, output) {
+                Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                Poll::Ready(Ok(written)) => self.client.output().advance(written),
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+        Pin::new(&mut self.transport).poll_flush(context)
+    }
+
+    fn poll_input(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let input = self.client.input();
+        input.reserve(READ_SIZE);
+        match poll_read_buf(Pin::new(&mut self.transport), context, input) {
+            Poll::Ready(Ok(0)) => Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into())),
+            Poll::Ready(Ok(_)) => Poll::Ready(Ok(())),
+            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+            Poll::Pending => Poll::Pending,
+        }
+    }
+}

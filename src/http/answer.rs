@@ -1,0 +1,191 @@
+//! The answers of the API, as the gateway writes them and the command line reads them.
+//!
+//! Their names are a contract: scripts read them.
+
+use serde::{Deserialize, Serialize};
+
+use crate::mail::EnhancedStatus;
+use crate::store::HistoryEntry;
+use crate::suppression::event::Effect;
+use crate::suppression::policy::{Judgement, MessageScopes};
+use crate::suppression::{
+    EventId, Finding, Reason, RecipientKey, Record, Scope, Stream, StreamClass, Tenant, Verdict,
+    judge,
+};
+use crate::timestamp::Timestamp;
+
+/// A refusal.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Problem {
+    /// What happened.
+    pub error: String,
+    /// What to do.
+    pub hint: String,
+}
+
+/// What is known of a recipient, and what follows from it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Recipient {
+    /// Whose list.
+    pub tenant: Tenant,
+    /// The canonical address that was asked for.
+    pub address: String,
+    /// The key it is known under.
+    pub key: RecipientKey,
+    /// How often the record was written; 0 where there is none.
+    pub version: u64,
+    /// Whether mail would go through now, for each stream.
+    pub mailability: Vec<Mailability>,
+    /// The facts.
+    pub record: Record,
+}
+
+/// Whether mail of one stream would go through now.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mailability {
+    /// The stream.
+    pub stream: String,
+    /// What kind of mail it carries.
+    pub class: StreamClass,
+    /// What would happen.
+    #[serde(flatten)]
+    pub ruling: Ruling,
+    /// The lists and topics for which something else would happen.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub exceptions: Vec<Exception>,
+}
+
+/// What would happen for mail that names a certain list or topic.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Exception {
+    /// The list or topic.
+    pub scope: Scope,
+    /// What would happen.
+    #[serde(flatten)]
+    pub ruling: Ruling,
+}
+
+/// What would happen to a message, and why.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ruling {
+    /// What would happen.
+    pub verdict: Verdict,
+    /// Why it would not be relayed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<Reason>,
+    /// Since when the reason holds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<Timestamp>,
+    /// The enhanced status on file for a bounce.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<EnhancedStatus>,
+    /// Every axis that is active, blocking or not.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub active: Vec<Reason>,
+}
+
+/// What a change did.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Changed {
+    /// The change's id in the history.
+    pub event: EventId,
+    /// What it did to the record.
+    pub effect: Outcome,
+    /// The recipient afterwards.
+    pub recipient: Recipient,
+}
+
+/// What a change did to the record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// The record changed.
+    Changed,
+    /// It was so already.
+    AlreadySo,
+    /// Something newer stands in the record; the change is remembered and decides nothing.
+    Outdated,
+    /// A request with the same Idempotency-Key was served before.
+    Duplicate,
+}
+
+impl From<Option<Effect>> for Outcome {
+    fn from(effect: Option<Effect>) -> Self {
+        match effect {
+            Some(Effect::Changed) => Self::Changed,
+            Some(Effect::AlreadySo) => Self::AlreadySo,
+            Some(Effect::Outdated) => Self::Outdated,
+            None => Self::Duplicate,
+        }
+    }
+}
+
+/// A recipient's history, newest first.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct History {
+    /// Whose list.
+    pub tenant: Tenant,
+    /// The canonical address that was asked for.
+    pub address: String,
+    /// The key it is known under.
+    pub key: RecipientKey,
+    /// What happened.
+    pub history: Vec<HistoryEntry>,
+}
+
+impl Mailability {
+    /// Judges a record for one stream, also for each list and topic that the record names.
+    #[must_use]
+    pub fn of(record: &Record, stream: &Stream, now: Timestamp) -> Self {
+        let finding = Finding::Known(Box::new(record.clone()));
+        let rule = |scopes: &MessageScopes| Ruling::from(judge(&finding, stream, scopes, now));
+        let ruling = rule(&MessageScopes::default());
+        let mut named: Vec<&Scope> = record
+            .opt_outs
+            .keys()
+            .chain(record.opt_ins.keys())
+            .collect();
+        named.sort();
+        named.dedup();
+        let exceptions = named
+            .into_iter()
+            .filter_map(|scope| {
+                let ruling = rule(&naming(scope)?);
+                Some(Exception {
+                    scope: scope.clone(),
+                    ruling,
+                })
+            })
+            .filter(|exception| exception.ruling.verdict != ruling.verdict)
+            .collect();
+        Self {
+            stream: stream.name.clone(),
+            class: stream.class,
+            ruling,
+            exceptions,
+        }
+    }
+}
+
+/// The scopes of a message that names this list or topic; none for other scopes.
+fn naming(scope: &Scope) -> Option<MessageScopes> {
+    let mut scopes = MessageScopes::default();
+    match scope {
+        Scope::List(_) => scopes.list = Some(scope.clone()),
+        Scope::Topic(_) => scopes.topic = Some(scope.clone()),
+        Scope::All | Scope::Stream(_) => return None,
+    }
+    Some(scopes)
+}
+
+impl From<Judgement> for Ruling {
+    fn from(judgement: Judgement) -> Self {
+        Self {
+            verdict: judgement.verdict,
+            reason: judgement.reason,
+            since: judgement.since,
+            status: judgement.status,
+            active: judgement.active,
+        }
+    }
+}

@@ -1,0 +1,270 @@
+//! A [`Client`] is our side of the upstream's session: commands out, and each reply matched to the
+//! command it answers.
+//!
+//! A reply that answers nothing, or that says what no server may say at that point, is a
+//! [`ClientFault`]: the connection cannot be trusted to be in step and is dropped (R12).
+
+use std::collections::VecDeque;
+use std::fmt;
+
+use bytes::{BufMut, Bytes, BytesMut};
+use memchr::memchr;
+
+use super::reply::Reply;
+use crate::mail::EnhancedStatus;
+
+/// What a reply is awaited for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Expect {
+    /// RSET.
+    Rset,
+    /// MAIL.
+    Mail,
+    /// RCPT, of the recipient with this index.
+    Rcpt(usize),
+    /// DATA.
+    Data,
+    /// The end of the data.
+    EndOfData,
+    /// QUIT.
+    Quit,
+}
+
+/// One reply of the upstream.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UpstreamReply {
+    code: u16,
+    lines: Vec<Bytes>,
+}
+
+/// Why the upstream cannot be understood.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum ClientFault {
+    /// A line that is no reply, or lines of one reply with different codes.
+    #[error("malformed reply")]
+    Malformed,
+    /// More octets than `upstream_reply_limit` (X40).
+    #[error("reply too long")]
+    TooLong,
+    /// Nothing was asked (X41).
+    #[error("reply without a command")]
+    Unasked,
+    /// A code that cannot answer the command (X41).
+    #[error("reply code {0} does not answer the command")]
+    WrongCode(u16),
+}
+
+/// Our side of the upstream's session.
+#[derive(Debug)]
+pub struct Client {
+    /// Commands to write; the caller takes them out.
+    output: BytesMut,
+    /// Where the caller reads the upstream's bytes into.
+    input: BytesMut,
+    expected: VecDeque<Expect>,
+    /// Lines of the reply that is arriving.
+    lines: Vec<Bytes>,
+    code: u16,
+    length: usize,
+    reply_limit: usize,
+}
+
+impl Client {
+    /// A session that is past EHLO, TLS and AUTH.
+    #[must_use]
+    pub fn new(reply_limit: usize) -> Self {
+        Self {
+            output: BytesMut::new(),
+            input: BytesMut::new(),
+            expected: VecDeque::new(),
+            lines: Vec::new(),
+            code: 0,
+            length: 0,
+            reply_limit,
+        }
+    }
+
+    /// Where the caller reads the upstream's bytes into.
+    pub const fn input(&mut self) -> &mut BytesMut {
+        &mut self.input
+    }
+
+    /// What is to be written upstream; the caller takes it out.
+    pub const fn output(&mut self) -> &mut BytesMut {
+        &mut self.output
+    }
+
+    /// Queues one command and remembers that a reply is owed for it.
+    ///
+    /// The parts are written one behind the other and ended with CRLF. They come from parsed values
+    /// and hold no line end; what would break the line is left out, so that a mistake elsewhere
+    /// cannot become a second command (W4).
+    pub fn command(&mut self, expect: Expect, parts: &[&[u8]]) {
+        for part in parts {
+            if super::line::is_clean(part) {
+                self.output.put_slice(part);
+            } else {
+                let clean: Vec<u8> = part
+                    .iter()
+                    .copied()
+                    .filter(|b| !matches!(b, b'\r' | b'\n' | 0))
+                    .collect();
+                self.output.put_slice(&clean);
+            }
+        }
+        self.output.put_slice(b"\r\n");
+        self.expected.push_back(expect);
+    }
+
+    /// Remembers that the reply to the message is owed, from the 354 on: it may come early.
+    pub fn expect_end_of_data(&mut self) {
+        self.expected.push_back(Expect::EndOfData);
+    }
+
+    /// Whether a reply is owed.
+    #[must_use]
+    pub fn awaits_reply(&self) -> bool {
+        !self.expected.is_empty()
+    }
+
+    /// Whether nothing is owed and nothing unasked has come: the connection is in step.
+    #[must_use]
+    pub fn is_in_step(&self) -> bool {
+        self.expected.is_empty() && self.input.is_empty() && self.lines.is_empty()
+    }
+
+    /// The next reply with what it answers; none until more has arrived.
+    ///
+    /// # Errors
+    /// When the connection must be dropped.
+    pub fn next_reply(&mut self) -> Result<Option<(Expect, UpstreamReply)>, ClientFault> {
+        while let Some(end) = memchr(b'\n', &self.input) {
+            self.length += end + 1;
+            if self.length > self.reply_limit {
+                return Err(ClientFault::TooLong);
+            }
+            let line = self.input.split_to(end + 1).freeze();
+            if !self.take_line(&line)? {
+                continue;
+            }
+            let reply = UpstreamReply {
+                code: self.code,
+                lines: std::mem::take(&mut self.lines),
+            };
+            self.length = 0;
+            let expect = self.expected.pop_front().ok_or(ClientFault::Unasked)?;
+            if !expect.allows(reply.code) {
+                return Err(ClientFault::WrongCode(reply.code));
+            }
+            return Ok(Some((expect, reply)));
+        }
+        if self.length + self.input.len() > self.reply_limit {
+            return Err(ClientFault::TooLong);
+        }
+        if self.expected.is_empty() && !self.input.is_empty() {
+            return Err(ClientFault::Unasked);
+        }
+        Ok(None)
+    }
+
+    /// Takes one line of a reply; true when it was the last.
+    fn take_line(&mut self, line: &Bytes) -> Result<bool, ClientFault> {
+        // An upstream that ends a line in a bare LF harms nobody here: its text is cleaned anyway.
+        let text = line.strip_suffix(b"\n").unwrap_or(line);
+        let text = text.strip_suffix(b"\r").unwrap_or(text);
+        let Some((digits, rest)) = text.split_at_checked(3) else {
+            return Err(ClientFault::Malformed);
+        };
+        let code = match digits {
+            [a @ b'2'..=b'5', b @ b'0'..=b'9', c @ b'0'..=b'9'] => {
+                u16::from(a - b'0') * 100 + u16::from(b - b'0') * 10 + u16::from(c - b'0')
+            }
+            _ => return Err(ClientFault::Malformed),
+        };
+        let (last, text) = match rest.split_first() {
+            None => (true, &[][..]),
+            Some((b' ', text)) => (true, text),
+            Some((b'-', text)) => (false, text),
+            Some(_) => return Err(ClientFault::Malformed),
+        };
+        if !self.lines.is_empty() && code != self.code {
+            return Err(ClientFault::Malformed);
+        }
+        self.code = code;
+        self.lines.push(line.slice_ref(text));
+        Ok(last)
+    }
+}
+
+impl Expect {
+    /// The codes that can answer; any failure can, except where a server must not say it.
+    const fn allows(self, code: u16) -> bool {
+        if code >= 400 {
+            return true;
+        }
+        match self {
+            Self::Rset | Self::Mail | Self::EndOfData => code == 250,
+            Self::Rcpt(_) => matches!(code, 250..=252),
+            Self::Data => code == 354,
+            Self::Quit => code == 221,
+        }
+    }
+}
+
+impl UpstreamReply {
+    /// The three digits.
+    #[must_use]
+    pub const fn code(&self) -> u16 {
+        self.code
+    }
+
+    /// 2yz or 3yz.
+    #[must_use]
+    pub const fn is_positive(&self) -> bool {
+        self.code < 400
+    }
+
+    /// The enhanced status in front of the first line, if it fits the code.
+    #[must_use]
+    pub fn status(&self) -> Option<EnhancedStatus> {
+        let (status, _) = EnhancedStatus::parse_prefix(self.lines.first()?)?;
+        (u16::from(status.class()) == self.code / 100).then_some(status)
+    }
+
+    /// The words without code and status, all lines joined by spaces.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let lines: Vec<_> = self.lines.iter().map(|line| words(line)).collect();
+        lines.join(" ")
+    }
+
+    /// Our own reply with the same code, status and words, cleaned; a missing status is added.
+    #[must_use]
+    pub fn to_reply(&self) -> Reply {
+        let class = u8::try_from(self.code / 100).unwrap_or(5);
+        let status = self.status().unwrap_or(EnhancedStatus::of(class, 0, 0));
+        let mut lines = self.lines.iter().take(LINES_LIMIT).map(|line| words(line));
+        let first = lines.next().unwrap_or_default();
+        lines.fold(Reply::new(self.code, status, first), |reply, line| {
+            reply.line(&line)
+        })
+    }
+}
+
+/// Most lines of an upstream's reply that are passed on.
+const LINES_LIMIT: usize = 16;
+
+fn words(line: &[u8]) -> String {
+    let text = EnhancedStatus::parse_prefix(line).map_or(line, |(_, rest)| rest);
+    String::from_utf8_lossy(text).trim().to_owned()
+}
+
+/// One line, as the log tells it.
+impl fmt::Display for UpstreamReply {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.to_reply().fmt(f)
+    }
+}
+
+#[cfg(test)]
+mod tests;

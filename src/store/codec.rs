@@ -1,0 +1,248 @@
+//! The *fields* of a record: the names and values under which every adapter keeps it.
+//!
+//! Reading is strict. A field that is not known may be an axis that blocks, written by a newer
+//! program, so a record that holds one cannot be read and is never "not suppressed" (S4).
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::{HistoryEntry, StoreError, Versioned};
+use crate::suppression::{Record, Scope};
+
+/// Most fields of one record; more can neither be written nor read.
+pub(super) const FIELD_LIMIT: usize = 2048;
+
+/// Longest value of a field or history entry, in octets.
+pub(super) const VALUE_LIMIT: usize = 64 * 1024;
+
+/// The counter that compare-and-set compares.
+pub(super) const VERSION: &str = "version";
+
+const OPT_OUT: &str = "optout:";
+const OPT_IN: &str = "optin:";
+
+/// One field: its name and its value.
+pub(super) type Field = (String, String);
+
+/// Why a value cannot be read or written. It names the field and never shows what is in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct CodecError(String);
+
+impl CodecError {
+    fn of(field: &str, what: impl fmt::Display) -> Self {
+        // The name may come from whoever wrote into the store: a log line shows a part, escaped.
+        let name: String = field.chars().take(80).collect();
+        Self(format!("field {name:?} {what}"))
+    }
+}
+
+impl fmt::Display for CodecError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl From<CodecError> for StoreError {
+    fn from(error: CodecError) -> Self {
+        Self::Corrupt(error.0)
+    }
+}
+
+/// The fields of a record, the version among them.
+///
+/// # Errors
+/// When the record is so large, or so odd, that it could not be read again.
+pub(super) fn encode(record: &Record, version: u64) -> Result<Vec<Field>, CodecError> {
+    let mut fields = vec![(VERSION.to_owned(), version.to_string())];
+    if let Some(address) = &record.address {
+        fields.push(("address".to_owned(), address.clone()));
+    }
+    for (scope, consent) in &record.opt_outs {
+        fields.push((scoped(OPT_OUT, scope)?, json(consent)?));
+    }
+    for (scope, consent) in &record.opt_ins {
+        fields.push((scoped(OPT_IN, scope)?, json(consent)?));
+    }
+    add(&mut fields, "do_not_email", record.do_not_email.as_ref())?;
+    add(&mut fields, "complaint", record.complaint.as_ref())?;
+    add(&mut fields, "hard", record.hard.as_ref())?;
+    add(&mut fields, "soft", record.soft.as_ref())?;
+    add(&mut fields, "hard_reset", record.hard_reset.as_ref())?;
+    add(&mut fields, "soft_reset", record.soft_reset.as_ref())?;
+    add(&mut fields, "erased", record.erased.as_ref())?;
+    check_size(&fields)?;
+    Ok(fields)
+}
+
+/// The record and its version, read from its fields.
+///
+/// # Errors
+/// When anything in it is not exactly what [`encode`] writes.
+pub(super) fn decode<N, V>(
+    fields: impl IntoIterator<Item = (N, V)>,
+) -> Result<Versioned, CodecError>
+where
+    N: AsRef<[u8]>,
+    V: AsRef<[u8]>,
+{
+    let mut read = Versioned::default();
+    for (name, value) in fields {
+        let name = String::from_utf8_lossy(name.as_ref());
+        let value = std::str::from_utf8(value.as_ref())
+            .map_err(|_| CodecError::of(&name, "is not UTF-8"))?;
+        take(&mut read, &name, value)?;
+    }
+    if read.version == 0 {
+        return Err(CodecError::of(VERSION, "is missing"));
+    }
+    Ok(read)
+}
+
+/// All fields as one JSON object, for a store that knows values only.
+///
+/// # Errors
+/// Never for what [`encode`] made.
+pub(super) fn encode_object(fields: Vec<Field>) -> Result<Vec<u8>, CodecError> {
+    let object: BTreeMap<String, String> = fields.into_iter().collect();
+    serde_json::to_vec(&object).map_err(|error| CodecError(error.to_string()))
+}
+
+/// The fields in such an object.
+///
+/// # Errors
+/// When the value is anything else.
+pub(super) fn decode_object(value: &[u8]) -> Result<BTreeMap<String, String>, CodecError> {
+    serde_json::from_slice(value)
+        .map_err(|error| CodecError::of("record", Unreadable::from(&error)))
+}
+
+/// A history entry as it is kept.
+///
+/// # Errors
+/// When it is too large.
+pub(super) fn encode_entry(entry: &HistoryEntry) -> Result<String, CodecError> {
+    let text = json(entry)?;
+    if text.len() > VALUE_LIMIT {
+        return Err(CodecError::of("history", "has an entry that is too long"));
+    }
+    Ok(text)
+}
+
+/// A history entry as it was kept.
+///
+/// # Errors
+/// When it is not what [`encode_entry`] writes.
+pub(super) fn decode_entry(value: &[u8]) -> Result<HistoryEntry, CodecError> {
+    serde_json::from_slice(value)
+        .map_err(|error| CodecError::of("history", Unreadable::from(&error)))
+}
+
+fn take(read: &mut Versioned, name: &str, value: &str) -> Result<(), CodecError> {
+    let record = &mut read.record;
+    match name {
+        VERSION => read.version = version(value)?,
+        "address" => record.address = Some(value.to_owned()),
+        "do_not_email" => record.do_not_email = Some(parse(name, value)?),
+        "complaint" => record.complaint = Some(parse(name, value)?),
+        "hard" => record.hard = Some(parse(name, value)?),
+        "soft" => record.soft = Some(parse(name, value)?),
+        "hard_reset" => record.hard_reset = Some(parse(name, value)?),
+        "soft_reset" => record.soft_reset = Some(parse(name, value)?),
+        "erased" => record.erased = Some(parse(name, value)?),
+        _ => {
+            if let Some(scope) = name.strip_prefix(OPT_OUT) {
+                record
+                    .opt_outs
+                    .insert(self::scope(name, scope)?, parse(name, value)?);
+            } else if let Some(scope) = name.strip_prefix(OPT_IN) {
+                record
+                    .opt_ins
+                    .insert(self::scope(name, scope)?, parse(name, value)?);
+            } else {
+                return Err(CodecError::of(name, "is not known to this program"));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn version(value: &str) -> Result<u64, CodecError> {
+    match value.parse() {
+        Ok(version) if version > 0 => Ok(version),
+        _ => Err(CodecError::of(VERSION, "is not a number above 0")),
+    }
+}
+
+/// Two spellings of one scope would be two fields of which one is lost, so there is one spelling.
+fn scope(field: &str, text: &str) -> Result<Scope, CodecError> {
+    match text.parse::<Scope>() {
+        Ok(scope) if scope.to_string() == text => Ok(scope),
+        _ => Err(CodecError::of(field, "names no scope")),
+    }
+}
+
+fn scoped(prefix: &str, scope: &Scope) -> Result<String, CodecError> {
+    let name = format!("{prefix}{scope}");
+    self::scope(&name, &name[prefix.len()..])?;
+    Ok(name)
+}
+
+fn add<T: Serialize>(
+    fields: &mut Vec<Field>,
+    name: &str,
+    value: Option<&T>,
+) -> Result<(), CodecError> {
+    if let Some(value) = value {
+        fields.push((name.to_owned(), json(value)?));
+    }
+    Ok(())
+}
+
+fn check_size(fields: &[Field]) -> Result<(), CodecError> {
+    if fields.len() > FIELD_LIMIT {
+        return Err(CodecError::of("record", "has too many fields"));
+    }
+    match fields.iter().find(|(_, value)| value.len() > VALUE_LIMIT) {
+        Some((name, _)) => Err(CodecError::of(name, "is too long")),
+        None => Ok(()),
+    }
+}
+
+fn json<T: Serialize>(value: &T) -> Result<String, CodecError> {
+    serde_json::to_string(value).map_err(|error| CodecError(error.to_string()))
+}
+
+fn parse<T: DeserializeOwned>(name: &str, value: &str) -> Result<T, CodecError> {
+    serde_json::from_str(value).map_err(|error| CodecError::of(name, Unreadable::from(&error)))
+}
+
+/// Where JSON cannot be read. Its own message would quote the value.
+struct Unreadable {
+    line: usize,
+    column: usize,
+}
+
+impl From<&serde_json::Error> for Unreadable {
+    fn from(error: &serde_json::Error) -> Self {
+        Self {
+            line: error.line(),
+            column: error.column(),
+        }
+    }
+}
+
+impl fmt::Display for Unreadable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "cannot be read at line {} column {}",
+            self.line, self.column
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,198 @@
+//! The [`EmbeddedStore`] keeps everything in one file, for one machine and one process.
+//!
+//! Reads are made where they are asked for. Writes go through one thread that gathers what waits
+//! into one transaction, so that many of them share one sync of the disk.
+
+mod file;
+mod tables;
+mod writer;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use arc_swap::ArcSwapOption;
+use redb::ReadTransaction;
+
+use self::file::DatabaseFile;
+use self::writer::{Outcome, Request, Writer};
+use super::{
+    BoxFuture, Commit, CommitOutcome, HistoryEntry, Meta, Store, StoreError, Versioned, codec,
+};
+use crate::suppression::{Finding, RecipientKey, Tenant};
+use crate::timestamp::Timestamp;
+
+/// A store in one file. Dropping it finishes what was accepted and closes the file.
+#[derive(Debug)]
+pub struct EmbeddedStore {
+    // Before the file: the writer finishes first.
+    writer: Writer,
+    file: Arc<DatabaseFile>,
+    expected: Arc<Expected>,
+}
+
+/// Why the file cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Another process has it.
+    #[error(
+        "{0} is in use by another process; stop it, or give this one a file of its own in store.url"
+    )]
+    InUse(PathBuf),
+    /// It is damaged, or no store at all.
+    #[error(
+        "{path} is damaged or not a store: {cause}; restore it from a backup, or move it away to begin with an empty store"
+    )]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        cause: String,
+    },
+    /// The system does not let us.
+    #[error(
+        "{path} cannot be opened: {source}; see that the folder exists, is writable and has room"
+    )]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+}
+
+impl EmbeddedStore {
+    /// Opens the file, or makes it, readable for nobody else; its folder too where it is missing.
+    ///
+    /// # Errors
+    /// Says what keeps the file from being used and what to do.
+    pub fn open(path: &Path) -> Result<Self, OpenError> {
+        let file = Arc::new(DatabaseFile::open(path)?);
+        let expected = Arc::new(Expected::default());
+        let writer = Writer::start(Arc::clone(&file), Arc::clone(&expected)).map_err(|source| {
+            OpenError::Io {
+                path: path.to_owned(),
+                source,
+            }
+        })?;
+        Ok(Self {
+            writer,
+            file,
+            expected,
+        })
+    }
+
+    fn answer<T>(
+        &self,
+        read: impl FnOnce(&ReadTransaction) -> Result<Result<T, StoreError>, redb::Error>,
+    ) -> Result<T, StoreError> {
+        self.file.read(|transaction| {
+            if let Err(error) = self.expected.check(tables::meta(transaction)?) {
+                return Ok(Err(error));
+            }
+            read(transaction)
+        })?
+    }
+}
+
+impl Store for EmbeddedStore {
+    fn look_up<'a>(
+        &'a self,
+        tenant: &'a Tenant,
+        keys: &'a [RecipientKey],
+    ) -> BoxFuture<'a, Vec<Finding>> {
+        Box::pin(async move {
+            self.answer(|transaction| tables::look_up(transaction, tenant, keys).map(Ok))
+                .unwrap_or_else(|error| {
+                    tracing::warn!(%error, "look-up failed");
+                    vec![Finding::Unavailable; keys.len()]
+                })
+        })
+    }
+
+    fn read<'a>(
+        &'a self,
+        tenant: &'a Tenant,
+        key: &'a RecipientKey,
+    ) -> BoxFuture<'a, Result<Versioned, StoreError>> {
+        Box::pin(async move { self.answer(|transaction| tables::read(transaction, tenant, key)) })
+    }
+
+    fn commit<'a>(
+        &'a self,
+        commit: &'a Commit<'a>,
+    ) -> BoxFuture<'a, Result<CommitOutcome, StoreError>> {
+        Box::pin(async move {
+            let fields = codec::encode(commit.record, commit.expected_version.saturating_add(1))?;
+            let write = tables::Write {
+                tenant: commit.tenant.clone(),
+                key: *commit.key,
+                expected_version: commit.expected_version,
+                record: codec::encode_object(fields)?,
+                entry: codec::encode_entry(commit.entry)?,
+                event_id: commit.event_id().to_string(),
+                forget_at: Timestamp::now().plus(commit.remember),
+            };
+            match self.writer.ask(Request::Commit(write)).await? {
+                Outcome::Commit(outcome) => Ok(outcome),
+                Outcome::Meta(_) => Err(writer::confused()),
+            }
+        })
+    }
+
+    fn history<'a>(
+        &'a self,
+        tenant: &'a Tenant,
+        key: &'a RecipientKey,
+        limit: usize,
+    ) -> BoxFuture<'a, Result<Vec<HistoryEntry>, StoreError>> {
+        Box::pin(async move {
+            self.answer(|transaction| tables::history(transaction, tenant, key, limit))
+        })
+    }
+
+    fn meta(&self) -> BoxFuture<'_, Result<Option<Meta>, StoreError>> {
+        Box::pin(async move { self.file.read(tables::meta)? })
+    }
+
+    fn create_meta<'a>(&'a self, meta: &'a Meta) -> BoxFuture<'a, Result<Meta, StoreError>> {
+        Box::pin(async move {
+            match self.writer.ask(Request::CreateMeta(meta.clone())).await? {
+                Outcome::Meta(meta) => Ok(meta),
+                Outcome::Commit(_) => Err(writer::confused()),
+            }
+        })
+    }
+
+    fn expect_generation(&self, generation: &str) {
+        self.expected.0.store(Some(Arc::new(generation.to_owned())));
+    }
+
+    fn health(&self) -> BoxFuture<'_, Result<(), StoreError>> {
+        Box::pin(async move { self.answer(|_| Ok(Ok(()))) })
+    }
+}
+
+/// The generation without which nothing is answered.
+#[derive(Debug, Default)]
+struct Expected(ArcSwapOption<String>);
+
+impl Expected {
+    fn check(&self, meta: Result<Option<Meta>, StoreError>) -> Result<(), StoreError> {
+        let expected = self.0.load();
+        let Some(expected) = expected.as_deref() else {
+            return Err(unavailable("it was not checked yet whether it is ours"));
+        };
+        match meta? {
+            Some(meta) if meta.generation == *expected => Ok(()),
+            Some(_) => Err(unavailable("its generation changed: it was swapped")),
+            None => Err(unavailable("its generation is missing: it was emptied")),
+        }
+    }
+}
+
+fn unavailable(cause: impl std::fmt::Display) -> StoreError {
+    StoreError::Unavailable(cause.to_string())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,209 @@
+//! The [`Ledger`] puts the pure rules on a [`Store`]: it looks up, and it records events.
+//!
+//! The store reads, compares and sets; [`Event::apply`] decides. Between the two stands only the
+//! rule that a write on a version that is no longer current is thought over again.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use tokio::time::{Instant, timeout_at};
+
+use super::{Commit, CommitOutcome, HistoryEntry, Store, StoreError, Versioned};
+use crate::mail::Address;
+use crate::suppression::event::Effect;
+use crate::suppression::{Event, EventRules, Finding, KeyMaker, RecipientKey, Record, Tenant};
+
+/// How often a write is tried while others write the same record.
+///
+/// At least one writer wins each round, so this many may write one record at once.
+const CONFLICT_LIMIT: u32 = 64;
+
+/// A write may take so many times as long as a look-up: it waits for a disk, and for others.
+const WRITE_FACTOR: u32 = 10;
+
+/// Answers what is known of a recipient and records what happens to them.
+#[derive(Debug)]
+pub struct Ledger {
+    store: Arc<dyn Store>,
+    keys: KeyMaker,
+    rules: ArcSwap<EventRules>,
+    timeout: Duration,
+    remember: Duration,
+}
+
+/// How a ledger works.
+#[derive(Debug, Clone)]
+pub struct LedgerOptions {
+    /// What events do to records.
+    pub rules: EventRules,
+    /// How long a look-up may take before it counts as not answered; a write may take ten times that.
+    pub timeout: Duration,
+    /// How long an event's id is remembered, so that it counts once (B4).
+    pub remember: Duration,
+}
+
+/// What became of an event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Recorded {
+    /// The record as it is now.
+    pub record: Record,
+    /// What the event did; none when it was recorded before and nothing was written.
+    pub effect: Option<Effect>,
+}
+
+impl Ledger {
+    /// A ledger over this store.
+    #[must_use]
+    pub fn new(store: Arc<dyn Store>, keys: KeyMaker, options: LedgerOptions) -> Self {
+        Self {
+            store,
+            keys,
+            rules: ArcSwap::from_pointee(options.rules),
+            timeout: options.timeout,
+            remember: options.remember,
+        }
+    }
+
+    /// The key under which the recipient is known.
+    #[must_use]
+    pub fn key(&self, tenant: &Tenant, address: &Address) -> RecipientKey {
+        self.keys.key(tenant, address)
+    }
+
+    /// Says what is known of each key, in order, within the timeout.
+    ///
+    /// It never fails: a key for which no answer came is [`Finding::Unavailable`] (S1). When
+    /// nothing at all was answered and there is time left, it asks once more.
+    pub async fn look_up(&self, tenant: &Tenant, keys: &[RecipientKey]) -> Vec<Finding> {
+        if keys.is_empty() {
+            return Vec::new();
+        }
+        let deadline = Instant::now() + self.timeout;
+        for _attempt in 0..2 {
+            match timeout_at(deadline, self.store.look_up(tenant, keys)).await {
+                Ok(findings) if is_answer(&findings, keys) => return findings,
+                Ok(_) => {}
+                Err(_late) => break,
+            }
+        }
+        vec![Finding::Unavailable; keys.len()]
+    }
+
+    /// Reads one record; version 0 is a record that does not exist.
+    ///
+    /// # Errors
+    /// When the store does not answer in time or holds something that cannot be read.
+    pub async fn read(&self, tenant: &Tenant, key: &RecipientKey) -> Result<Versioned, StoreError> {
+        self.in_time(self.store.read(tenant, key)).await
+    }
+
+    /// Records an event: once, however often it is told, and durable when this returns.
+    ///
+    /// Events that change nothing are kept in the history all the same. Texts of the event are cut
+    /// to [`TEXT_LIMIT`](crate::suppression::event::TEXT_LIMIT).
+    ///
+    /// # Errors
+    /// When the store does not answer in time or holds something that cannot be read. The event
+    /// may have been recorded nevertheless; telling it again is safe (S7).
+    pub async fn record(
+        &self,
+        tenant: &Tenant,
+        key: &RecipientKey,
+        event: Event,
+    ) -> Result<Recorded, StoreError> {
+        self.in_time(self.apply_and_commit(tenant, key, event.clipped()))
+            .await
+    }
+
+    /// The newest `limit` entries of a recipient's history, newest first.
+    ///
+    /// # Errors
+    /// When the store does not answer in time or holds something that cannot be read.
+    pub async fn history(
+        &self,
+        tenant: &Tenant,
+        key: &RecipientKey,
+        limit: usize,
+    ) -> Result<Vec<HistoryEntry>, StoreError> {
+        self.in_time(self.store.history(tenant, key, limit)).await
+    }
+
+    /// Whether the store answers and is the one we know.
+    ///
+    /// # Errors
+    /// Why it is not.
+    pub async fn health(&self) -> Result<(), StoreError> {
+        self.in_time(self.store.health()).await
+    }
+
+    /// From now on events are applied by these rules.
+    pub fn set_rules(&self, rules: EventRules) {
+        self.rules.store(Arc::new(rules));
+    }
+
+    async fn apply_and_commit(
+        &self,
+        tenant: &Tenant,
+        key: &RecipientKey,
+        event: Event,
+    ) -> Result<Recorded, StoreError> {
+        let rules = self.rules.load_full();
+        let mut entry = HistoryEntry {
+            event,
+            effect: Effect::Changed,
+        };
+        for _attempt in 0..CONFLICT_LIMIT {
+            let read = self.store.read(tenant, key).await?;
+            let applied = entry.event.apply(&read.record, &rules);
+            entry.effect = applied.effect;
+            let commit = Commit {
+                tenant,
+                key,
+                expected_version: read.version,
+                record: &applied.record,
+                entry: &entry,
+                remember: self.remember,
+            };
+            match self.store.commit(&commit).await? {
+                CommitOutcome::Committed => {
+                    return Ok(Recorded {
+                        record: applied.record,
+                        effect: Some(applied.effect),
+                    });
+                }
+                CommitOutcome::Duplicate => {
+                    return Ok(Recorded {
+                        record: read.record,
+                        effect: None,
+                    });
+                }
+                // Let whoever won go on before we read again.
+                CommitOutcome::Conflict => tokio::task::yield_now().await,
+            }
+        }
+        Err(StoreError::Unavailable(format!(
+            "the record of {key} is written by too many at once, try again"
+        )))
+    }
+
+    async fn in_time<T>(
+        &self,
+        work: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
+        let deadline = Instant::now() + self.timeout.saturating_mul(WRITE_FACTOR);
+        timeout_at(deadline, work)
+            .await
+            .unwrap_or_else(|_late| Err(StoreError::Unavailable("no answer in time".to_owned())))
+    }
+}
+
+fn is_answer(findings: &[Finding], keys: &[RecipientKey]) -> bool {
+    findings.len() == keys.len()
+        && findings
+            .iter()
+            .any(|finding| !matches!(finding, Finding::Unavailable))
+}
+
+#[cfg(test)]
+mod tests;

@@ -4,16 +4,22 @@
 //! two the same.
 
 mod address;
+mod check;
 mod defaults;
 mod derived;
 mod duration;
+mod env;
 mod error;
+mod keys;
 mod load;
 mod network;
+mod path;
+mod read;
 mod redact;
 pub mod secret;
 mod size;
 mod store_url;
+mod tree;
 mod upstream_url;
 
 use std::collections::BTreeMap;
@@ -29,7 +35,7 @@ use crate::suppression::event::Coupling;
 use crate::suppression::{Axis, StreamClass, Tenant};
 
 pub use error::{ConfigError, Origin, Problem};
-pub use load::Loaded;
+pub use load::{Loaded, environment};
 pub use store_url::StoreUrl;
 pub use upstream_url::{Security, UpstreamUrl};
 
@@ -437,3 +443,6 @@ pub struct Timeouts {
     #[serde(with = "duration")]
     pub drain: Duration,
 }
+
+#[cfg(test)]
+mod tests;

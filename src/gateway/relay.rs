@@ -269,25 +269,19 @@ impl Relay {
 
     /// Sends the end of the data and waits for the one reply that decides (R1, R2).
     pub(super) async fn finish(&mut self) -> Ending {
-        if let Some(connection) = &mut self.connection {
-            connection.client.output().put_slice(b".\r\n");
-        }
-        self.flush().await;
-        let patience = self.upstream.timeouts().final_reply;
+        // The last of the body, the dot and the reply are one exchange: looked at apart, a reply that
+        // is merely quick would seem to come before the dot.
+        let timeouts = self.upstream.timeouts();
+        let patience = timeouts.block + timeouts.final_reply;
         let (None, Some(connection)) = (&self.failure, &mut self.connection) else {
-            let reply = self.failure.clone().unwrap_or_else(answers::upstream_lost);
-            let outcome = if reply.is_permanent() {
-                Outcome::Refused
-            } else {
-                Outcome::Aborted
-            };
-            return Ending {
-                reply,
-                outcome,
-                upstream_reply: None,
-            };
+            return self.lost_message(None);
         };
+        connection.client.output().put_slice(b".\r\n");
         match connection.reply(patience).await {
+            Ok((_, reply)) if !connection.client.output().is_empty() => {
+                self.refused_early(&reply);
+                self.lost_message(Some(reply.to_string()))
+            }
             Ok((_, reply)) => {
                 let outcome = if reply.is_positive() {
                     Outcome::Delivered
@@ -317,6 +311,21 @@ impl Relay {
         }
     }
 
+    /// The message was given up before the upstream had all of it.
+    fn lost_message(&self, upstream_reply: Option<String>) -> Ending {
+        let reply = self.failure.clone().unwrap_or_else(answers::upstream_lost);
+        let outcome = if reply.is_permanent() {
+            Outcome::Refused
+        } else {
+            Outcome::Aborted
+        };
+        Ending {
+            reply,
+            outcome,
+            upstream_reply,
+        }
+    }
+
     /// Ends the upstream's transaction. Inside the data the connection is closed, because there is
     /// no other way to take the message back; elsewhere it is kept.
     pub(super) fn release(&mut self) {
@@ -331,6 +340,7 @@ impl Relay {
 
     /// The upstream refused the message before it had all of it.
     fn refused_early(&mut self, reply: &UpstreamReply) {
+        tracing::warn!(%reply, upstream = self.upstream.address(), "the upstream answered before the end of the data");
         self.connection = None;
         // A 250 to a message that is not complete makes no sense (X41).
         self.failure = Some(if reply.is_positive() {

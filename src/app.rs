@@ -192,7 +192,7 @@ async fn bind_admin(config: &Config) -> anyhow::Result<Admin> {
     let tcp = match config.http.admin {
         Some(address) => Some(
             listener::bind(address)
-                .map_err(|error| listeners::explain(error, &address.to_string(), "http.admin"))?,
+                .map_err(|error| listeners::explain(&error, &address.to_string(), "http.admin"))?,
         ),
         None => None,
     };

@@ -105,9 +105,12 @@ pub struct SmtpListener {
     pub scopes: bool,
     /// How TLS is offered.
     pub tls: TlsMode,
-    /// Networks whose bare line feeds are let through (W3); the data is then relayed as it came.
+    /// Networks of load balancers: each connection must begin with a PROXY header (v1 or v2).
     #[serde(with = "network")]
-    pub lenient_line_ends: Vec<IpNet>,
+    pub proxy: Vec<IpNet>,
+    /// Networks of mail servers that may say with XCLIENT who they speak for.
+    #[serde(with = "network")]
+    pub xclient: Vec<IpNet>,
 }
 
 /// How TLS is offered on a listener.

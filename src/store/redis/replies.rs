@@ -7,6 +7,9 @@ use super::super::{HistoryEntry, Meta, StoreError, Versioned};
 use super::link::describe_server;
 use crate::suppression::{Finding, RecipientKey, Tenant};
 
+/// Name and value of a field.
+type Pair<'a> = (&'a [u8], &'a [u8]);
+
 /// What a look-up found of one key. A key that cannot be read spoils only itself (S4).
 pub(super) fn finding(tenant: &Tenant, key: &RecipientKey, reply: &Value) -> Finding {
     match record(reply) {
@@ -80,7 +83,7 @@ pub(super) fn unexpected() -> StoreError {
     StoreError::Corrupt("Redis gave another kind of answer than was asked for".to_owned())
 }
 
-fn pairs(reply: &Value) -> Result<Vec<(&[u8], &[u8])>, StoreError> {
+fn pairs(reply: &Value) -> Result<Vec<Pair<'_>>, StoreError> {
     array(reply)?
         .chunks(2)
         .map(|pair| match pair {

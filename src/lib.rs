@@ -1,5 +1,6 @@
 //! Sendgate: an SMTP gateway that keeps mail away from people who must not get it.
 
+pub mod app;
 pub mod bounce;
 pub mod cli;
 pub mod config;

@@ -22,3 +22,8 @@ impl Metrics {
     pub fn store_alarm(&self, _: bool) {}
     pub fn encode(&self) -> String { String::new() }
 }
+
+impl crate::log::writer::LogMetrics for Metrics {
+    fn log_written(&self, _: u64) {}
+    fn log_lost(&self, _: u64) {}
+}

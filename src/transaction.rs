@@ -192,13 +192,16 @@ impl Transaction {
             Finding::Clear => self.stream.consent_required,
             Finding::Unavailable => false,
         };
-        self.policy.scopes
-            && self.stream.reads_scopes()
-            && self.accepted().any(decides)
+        self.policy.scopes && self.stream.reads_scopes() && self.accepted().any(decides)
     }
 
     /// Judges the accepted recipients again now that the header is known; how many were taken out.
-    pub fn rejudge(&mut self, stream: Arc<Stream>, scopes: &MessageScopes, now: Timestamp) -> usize {
+    pub fn rejudge(
+        &mut self,
+        stream: Arc<Stream>,
+        scopes: &MessageScopes,
+        now: Timestamp,
+    ) -> usize {
         self.stream = stream;
         let none = MessageScopes::default();
         let scopes = if self.policy.scopes { scopes } else { &none };

@@ -56,10 +56,17 @@ pub fn classify(
         })
         .or_else(|| reply_code.map(|code| (by_reply(code), format!("reply:{code}"))))
         .unwrap_or((Cause::Unknown, "none".to_owned()));
-    let effect = if status.is_some_and(blames_sender) {
-        // B3: 5.7.x never marks the recipient, whatever the words are.
-        Effect::None
-    } else if !is_transient(status, reply_code) {
+    // B3: 5.7.x never marks the recipient, whatever the words are.
+    if let Some(status) = status.filter(|status| blames_sender(*status)) {
+        return Classification::without_effect(
+            cause,
+            match cause.permanent_effect() {
+                Effect::None => rule,
+                _ => format!("status:{status}"),
+            },
+        );
+    }
+    let effect = if !is_transient(status, reply_code) {
         cause.permanent_effect()
     } else if by_text.is_some() && cause.fault() == Fault::Sender {
         // The recipient is not charged for a sender that was slowed down for too long.

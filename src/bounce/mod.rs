@@ -126,7 +126,7 @@ impl Report {
 /// ```
 #[must_use]
 pub fn understand(bytes: &[u8], limits: &Limits) -> Report {
-    let bytes = part::with_line_feeds(&bytes[..bytes.len().min(limits.size_limit)]);
+    let bytes = part::with_line_feeds(part::whole_lines(bytes, limits.size_limit));
     let Some(message) = Message::read(&bytes, limits) else {
         return Report::empty(Kind::Unreadable);
     };

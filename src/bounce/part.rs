@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use mail_parser::decoders::base64::base64_decode;
 use mail_parser::decoders::charsets::map::charset_decoder;
 use mail_parser::decoders::quoted_printable::quoted_printable_decode;
-use memchr::{memchr, memmem};
+use memchr::{memchr, memmem, memrchr2};
 
 use super::Limits;
 use super::field::{Field, fields, first, parameter};
@@ -25,6 +25,15 @@ pub(super) struct Part<'a> {
     content_type: String,
     encoding: String,
     body: &'a [u8],
+}
+
+/// The lines that fit into the limit. Half a line could say something else: `5.1.10` is not `5.1.1`.
+pub(super) fn whole_lines(bytes: &[u8], limit: usize) -> &[u8] {
+    if bytes.len() <= limit {
+        return bytes;
+    }
+    let end = memrchr2(b'\n', b'\r', &bytes[..limit]).map_or(limit, |at| at + 1);
+    &bytes[..end]
 }
 
 /// Octets with LF or CRLF as line end: a text that has CR alone gets LF.
@@ -266,6 +275,13 @@ mod tests {
         let limits = Limits::default();
         let message = Message::read(message.as_bytes(), &limits).unwrap();
         assert_eq!(message.human_text(100), "Postfächer");
+    }
+
+    #[test]
+    fn a_limit_cuts_between_lines() {
+        assert_eq!(whole_lines(b"a\r\n5.1.10", 8), b"a\r\n");
+        assert_eq!(whole_lines(b"a\n5.1.1", 7), b"a\n5.1.1");
+        assert_eq!(whole_lines(b"aaa", 2), b"aa");
     }
 
     #[test]

@@ -47,7 +47,8 @@ pub fn explain(
 /// As much of the file as is looked at.
 fn read(file: &Path, size_limit: usize) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    let limit = size_limit as u64;
+    // One more than is read, so that the reader sees that there is more.
+    let limit = size_limit as u64 + 1;
     if file == Path::new("-") {
         io::stdin().lock().take(limit).read_to_end(&mut bytes)?;
     } else {
@@ -194,7 +195,7 @@ fn effect_in_words(effect: Effect) -> &'static str {
 fn rule_in_words(rule: &str) -> String {
     match rule.split_once(':') {
         Some(("text", id)) => format!("its words, by the rule {id}"),
-        Some(("status", status)) => format!("the status code {status}; its words tell nothing"),
+        Some(("status", status)) => format!("the status code {status}"),
         Some(("reply", code)) => {
             format!("the reply code {code}; neither words nor status tell more")
         }

@@ -4,4 +4,5 @@ pub mod bounce;
 pub mod client;
 pub mod log;
 pub mod recipient;
+pub mod serve;
 mod text;

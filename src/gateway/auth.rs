@@ -95,7 +95,9 @@ impl Users {
         let Ok(_waiting) = self.waiting.try_acquire() else {
             return Login::Busy;
         };
-        let hash = user.as_ref().map_or_else(|| self.decoy.clone(), |user| user.password_hash.clone());
+        let hash = user
+            .as_ref()
+            .map_or_else(|| self.decoy.clone(), |user| user.password_hash.clone());
         let Ok(permit) = Arc::clone(&self.at_once).acquire_owned().await else {
             return Login::Busy;
         };
@@ -170,35 +172,69 @@ mod tests {
     use password_hash::PasswordHasher;
 
     fn users() -> Users {
-        let hash = Argon2::default().hash_password(b"secret").unwrap().to_string();
-        Users::new([User { name: "mautic".into(), password_hash: hash }])
+        let hash = Argon2::default()
+            .hash_password(b"secret")
+            .unwrap()
+            .to_string();
+        Users::new([User {
+            name: "mautic".into(),
+            password_hash: hash,
+        }])
     }
 
     fn credentials(user: &str, password: &str) -> Credentials {
-        Credentials { user: user.into(), password: password.to_owned().into() }
+        Credentials {
+            user: user.into(),
+            password: password.to_owned().into(),
+        }
     }
 
     #[tokio::test]
     async fn w6_known_and_unknown_users_are_denied_alike() {
         let users = users();
-        assert!(matches!(users.log_in(credentials("mautic", "wrong")).await, Login::Denied));
-        assert!(matches!(users.log_in(credentials("nobody", "secret")).await, Login::Denied));
-        assert!(matches!(users.log_in(credentials("mautic", "secret")).await, Login::Granted(_)));
-        assert!(matches!(users.log_in(credentials("mautic", "secret")).await, Login::Granted(_)));
-        assert!(matches!(users.log_in(credentials("mautic", "Secret")).await, Login::Denied));
+        assert!(matches!(
+            users.log_in(credentials("mautic", "wrong")).await,
+            Login::Denied
+        ));
+        assert!(matches!(
+            users.log_in(credentials("nobody", "secret")).await,
+            Login::Denied
+        ));
+        assert!(matches!(
+            users.log_in(credentials("mautic", "secret")).await,
+            Login::Granted(_)
+        ));
+        assert!(matches!(
+            users.log_in(credentials("mautic", "secret")).await,
+            Login::Granted(_)
+        ));
+        assert!(matches!(
+            users.log_in(credentials("mautic", "Secret")).await,
+            Login::Denied
+        ));
     }
 
     #[tokio::test]
     async fn x32_fifty_guesses_do_not_lock_out_the_true_user() {
         let users = Arc::new(users());
-        assert!(matches!(users.log_in(credentials("mautic", "secret")).await, Login::Granted(_)));
+        assert!(matches!(
+            users.log_in(credentials("mautic", "secret")).await,
+            Login::Granted(_)
+        ));
         let guesses: Vec<_> = (0..50)
             .map(|n| {
                 let users = Arc::clone(&users);
-                tokio::spawn(async move { users.log_in(credentials("mautic", &format!("guess {n}"))).await })
+                tokio::spawn(async move {
+                    users
+                        .log_in(credentials("mautic", &format!("guess {n}")))
+                        .await
+                })
             })
             .collect();
-        assert!(matches!(users.log_in(credentials("mautic", "secret")).await, Login::Granted(_)));
+        assert!(matches!(
+            users.log_in(credentials("mautic", "secret")).await,
+            Login::Granted(_)
+        ));
         for guess in guesses {
             assert!(!matches!(guess.await.unwrap(), Login::Granted(_)));
         }

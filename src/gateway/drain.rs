@@ -54,8 +54,14 @@ impl Drain {
     pub async fn finish(&self, patience: Duration) -> usize {
         self.begun.cancel();
         self.tasks.close();
-        if tokio::time::timeout(patience, self.tasks.wait()).await.is_err() {
-            tracing::warn!(sessions = self.tasks.len(), "drain timeout: clients that are still sending are cut off");
+        if tokio::time::timeout(patience, self.tasks.wait())
+            .await
+            .is_err()
+        {
+            tracing::warn!(
+                sessions = self.tasks.len(),
+                "drain timeout: clients that are still sending are cut off"
+            );
             self.over.cancel();
             let _ = tokio::time::timeout(patience, self.tasks.wait()).await;
         }

@@ -34,7 +34,11 @@ pub enum Kind {
 /// # Errors
 /// When the address is in use or not ours.
 pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    let socket = Socket::new(
+        Domain::for_address(address),
+        Type::STREAM,
+        Some(Protocol::TCP),
+    )?;
     // A restart must not wait for old connections to time out.
     socket.set_reuse_address(true)?;
     if address.is_ipv6() {
@@ -106,19 +110,27 @@ fn admit(
     let tasks = context.drain.clone();
     match kind {
         Kind::Smtp => {
-            let Some(rules) = settings.smtp.get(&*name).cloned() else { return };
+            let Some(rules) = settings.smtp.get(&*name).cloned() else {
+                return;
+            };
             tasks.spawn(async move {
                 let metrics = Arc::clone(&context.metrics);
-                Session::new(context, rules, stream, client, overloaded).run().await;
+                Session::new(context, rules, stream, client, overloaded)
+                    .run()
+                    .await;
                 metrics.connection_closed(&name);
                 drop(guest);
             });
         }
         Kind::Returns => {
-            let Some(rules) = settings.returns.get(&*name).cloned() else { return };
+            let Some(rules) = settings.returns.get(&*name).cloned() else {
+                return;
+            };
             tasks.spawn(async move {
                 let metrics = Arc::clone(&context.metrics);
-                ReturnsSession::new(context, rules, stream, client, overloaded).run().await;
+                ReturnsSession::new(context, rules, stream, client, overloaded)
+                    .run()
+                    .await;
                 metrics.connection_closed(&name);
                 drop(guest);
             });
@@ -181,7 +193,11 @@ impl Connections {
 
 impl Drop for Guest {
     fn drop(&mut self) {
-        let mut counts = self.connections.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut counts = self
+            .connections
+            .counts
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         counts.all -= 1;
         if let Some(count) = counts.by_client.get_mut(&self.client) {
             *count -= 1;
@@ -202,7 +218,10 @@ mod tests {
         let (a, b): (IpAddr, IpAddr) = ("192.0.2.1".parse().unwrap(), "192.0.2.2".parse().unwrap());
         let first = connections.admit(a, 3, 2).unwrap();
         let second = connections.admit(a, 3, 2).unwrap();
-        assert_eq!(connections.admit(a, 3, 2).unwrap_err(), "connections_per_client_limit");
+        assert_eq!(
+            connections.admit(a, 3, 2).unwrap_err(),
+            "connections_per_client_limit"
+        );
         let third = connections.admit(b, 3, 2).unwrap();
         assert_eq!(connections.admit(b, 3, 2).unwrap_err(), "connection_limit");
         drop((first, second, third));

@@ -256,12 +256,24 @@ impl Relay {
         let patience = self.upstream.timeouts().final_reply;
         let (None, Some(connection)) = (&self.failure, &mut self.connection) else {
             let reply = self.failure.clone().unwrap_or_else(answers::upstream_lost);
-            let outcome = if reply.is_permanent() { Outcome::Refused } else { Outcome::Aborted };
-            return Ending { reply, outcome, upstream_reply: None };
+            let outcome = if reply.is_permanent() {
+                Outcome::Refused
+            } else {
+                Outcome::Aborted
+            };
+            return Ending {
+                reply,
+                outcome,
+                upstream_reply: None,
+            };
         };
         match connection.reply(patience).await {
             Ok((_, reply)) => {
-                let outcome = if reply.is_positive() { Outcome::Delivered } else { Outcome::Refused };
+                let outcome = if reply.is_positive() {
+                    Outcome::Delivered
+                } else {
+                    Outcome::Refused
+                };
                 if reply.code() == 421 {
                     self.connection = None;
                 }
@@ -319,15 +331,23 @@ fn queue(connection: &mut Connection, expect: Expect, transaction: &Transaction)
     let mut parameters = Vec::new();
     match expect {
         Expect::Mail => {
-            transaction.parameters.encode(&connection.extensions, &mut parameters);
+            transaction
+                .parameters
+                .encode(&connection.extensions, &mut parameters);
             let path = transaction.reverse_path.wire();
-            connection.client.command(expect, &[b"MAIL FROM:", path, &parameters]);
+            connection
+                .client
+                .command(expect, &[b"MAIL FROM:", path, &parameters]);
         }
         Expect::Rcpt(index) => {
             let recipient = &transaction.recipients[index];
-            recipient.parameters.encode(&connection.extensions, &mut parameters);
+            recipient
+                .parameters
+                .encode(&connection.extensions, &mut parameters);
             let path = recipient.path.wire();
-            connection.client.command(expect, &[b"RCPT TO:", path, &parameters]);
+            connection
+                .client
+                .command(expect, &[b"RCPT TO:", path, &parameters]);
         }
         Expect::Rset => {
             connection.client.command(expect, &[b"RSET"]);
@@ -340,7 +360,9 @@ fn queue(connection: &mut Connection, expect: Expect, transaction: &Transaction)
 fn answer(index: usize, reply: UpstreamReply, refusal: Option<&Reply>) -> Offered {
     Offered {
         index,
-        reply: refusal.cloned().unwrap_or_else(|| answers::of_upstream(&reply, false)),
+        reply: refusal
+            .cloned()
+            .unwrap_or_else(|| answers::of_upstream(&reply, false)),
         upstream_reply: refusal.is_none().then_some(reply),
     }
 }
@@ -348,6 +370,10 @@ fn answer(index: usize, reply: UpstreamReply, refusal: Option<&Reply>) -> Offere
 fn all(indices: &[usize], reply: &Reply) -> Vec<Offered> {
     indices
         .iter()
-        .map(|&index| Offered { index, reply: reply.clone(), upstream_reply: None })
+        .map(|&index| Offered {
+            index,
+            reply: reply.clone(),
+            upstream_reply: None,
+        })
         .collect()
 }

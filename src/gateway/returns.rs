@@ -98,15 +98,21 @@ impl ReturnsSession {
         match event {
             Event::Hello { extended, .. } => self.hello(extended),
             Event::StartTls => {
-                self.wire.server.reply(Reply::new(220, of(2, 0, 0), "Ready to start TLS"));
+                self.wire
+                    .server
+                    .reply(Reply::new(220, of(2, 0, 0), "Ready to start TLS"));
                 self.wire.flush().await.map_err(|_| Over)?;
                 self.handshake().await?;
             }
             Event::Authenticate(_) => {
-                self.wire.server.reply(Reply::new(535, of(5, 7, 8), "Nobody logs in here"));
+                self.wire
+                    .server
+                    .reply(Reply::new(535, of(5, 7, 8), "Nobody logs in here"));
             }
             Event::Mail { .. } => {
-                self.wire.server.reply(Reply::new(250, of(2, 1, 0), "Sender ok"));
+                self.wire
+                    .server
+                    .reply(Reply::new(250, of(2, 1, 0), "Sender ok"));
             }
             Event::Recipient { path, .. } => {
                 let reply = self.recipient(&path);
@@ -116,7 +122,9 @@ impl ReturnsSession {
                 self.message = Vec::new();
                 self.at_line_start = true;
                 self.wire.read_early();
-                self.wire.server.reply(Reply::bare(354, "End data with <CR><LF>.<CR><LF>"));
+                self.wire
+                    .server
+                    .reply(Reply::bare(354, "End data with <CR><LF>.<CR><LF>"));
             }
             Event::Body(piece) => self.body(&piece),
             Event::EndOfData { fault, .. } => {
@@ -155,9 +163,12 @@ impl ReturnsSession {
 
     /// Whether mail for this address is taken: ours and from a trusted source, or the postmaster's.
     fn recipient(&mut self, path: &ForwardPath) -> Reply {
-        let our_domain = path
-            .address()
-            .is_none_or(|address| self.rules.domains.iter().any(|domain| domain == address.domain()));
+        let our_domain = path.address().is_none_or(|address| {
+            self.rules
+                .domains
+                .iter()
+                .any(|domain| domain == address.domain())
+        });
         if our_domain && (self.trusted || path.is_postmaster()) {
             return answers::recipient_ok();
         }
@@ -171,8 +182,8 @@ impl ReturnsSession {
         for line in piece.split_inclusive(|&b| b == b'\n') {
             let stuffed = self.at_line_start && line.first() == Some(&b'.');
             let line_text = if stuffed { &line[1..] } else { line };
-            self.at_line_start = line.ends_with(b"\r\n")
-                || (line == b"\n" && self.message.last() == Some(&b'\r'));
+            self.at_line_start =
+                line.ends_with(b"\r\n") || (line == b"\n" && self.message.last() == Some(&b'\r'));
             if self.message.len() + line_text.len() <= limit {
                 self.message.extend_from_slice(line_text);
             }
@@ -212,7 +223,11 @@ impl ReturnsSession {
             }
             Err(error) => {
                 tracing::warn!(%error, client = %self.client, "a report could not be recorded; it will come again");
-                Reply::new(451, EnhancedStatus::of(4, 3, 0), "Temporary failure, try again")
+                Reply::new(
+                    451,
+                    EnhancedStatus::of(4, 3, 0),
+                    "Temporary failure, try again",
+                )
             }
         }
     }
@@ -237,16 +252,30 @@ impl ReturnsSession {
             }
             let key = self.context.ledger.key(&self.rules.tenant, &address);
             let event = self.event(report, recipient, kind, &address, digest);
-            let recorded = self.context.ledger.record(&self.rules.tenant, &key, event).await?;
+            let recorded = self
+                .context
+                .ledger
+                .record(&self.rules.tenant, &key, event)
+                .await?;
             counted += usize::from(recorded.effect.is_some());
-            self.context.metrics.event("bounce", if recorded.effect.is_some() { "counted" } else { "duplicate" });
+            self.context.metrics.event(
+                "bounce",
+                if recorded.effect.is_some() {
+                    "counted"
+                } else {
+                    "duplicate"
+                },
+            );
         }
         Ok(counted)
     }
 
     /// Our own bounce domain is never the recipient.
     fn is_own(&self, address: &Address) -> bool {
-        self.rules.domains.iter().any(|domain| domain == address.domain())
+        self.rules
+            .domains
+            .iter()
+            .any(|domain| domain == address.domain())
     }
 
     fn event(
@@ -266,9 +295,18 @@ impl ReturnsSession {
             BounceKind::Soft => b"soft",
         };
         suppression::Event {
-            id: EventId::of(&[b"report", tenant, about, address.as_str().as_bytes(), kind_word]),
+            id: EventId::of(&[
+                b"report",
+                tenant,
+                about,
+                address.as_str().as_bytes(),
+                kind_word,
+            ]),
             at: Timestamp::now(),
-            actor: report.reporting_mta.clone().unwrap_or_else(|| self.client.to_string()),
+            actor: report
+                .reporting_mta
+                .clone()
+                .unwrap_or_else(|| self.client.to_string()),
             via: "returns".to_owned(),
             message_at: None,
             address: Some(address.to_string()),

@@ -124,11 +124,15 @@ impl Session {
             Read::More => Ok(()),
             Read::Closed => Err(Over),
             Read::TooSlow => {
-                self.wire.hang_up(EnhancedStatus::of(4, 4, 2), "Timeout, closing connection").await;
+                self.wire
+                    .hang_up(EnhancedStatus::of(4, 4, 2), "Timeout, closing connection")
+                    .await;
                 Err(Over)
             }
             Read::Draining => {
-                self.wire.hang_up(EnhancedStatus::of(4, 3, 2), "Shutting down, try again").await;
+                self.wire
+                    .hang_up(EnhancedStatus::of(4, 3, 2), "Shutting down, try again")
+                    .await;
                 Err(Over)
             }
         }
@@ -179,7 +183,8 @@ impl Session {
     }
 
     fn offers_start_tls(&self) -> bool {
-        self.settings.tls.is_some() && matches!(self.rules.tls, TlsMode::Offered | TlsMode::Required)
+        self.settings.tls.is_some()
+            && matches!(self.rules.tls, TlsMode::Offered | TlsMode::Required)
     }
 
     /// `announced` is set when the client asked with STARTTLS and waits for the 220.
@@ -190,7 +195,9 @@ impl Session {
         if announced.is_some() {
             self.end_transaction(Outcome::Aborted);
             let status = EnhancedStatus::of(2, 0, 0);
-            self.wire.server.reply(Reply::new(220, status, "Ready to start TLS"));
+            self.wire
+                .server
+                .reply(Reply::new(220, status, "Ready to start TLS"));
             self.wire.flush().await.map_err(|_| Over)?;
         }
         self.user = None;
@@ -211,7 +218,9 @@ impl Session {
         let of = EnhancedStatus::of;
         let reply = match login {
             Login::Granted(user) => {
-                self.policy = self.rules.policy_of(self.settings.user_rules.get(&*user.name));
+                self.policy = self
+                    .rules
+                    .policy_of(self.settings.user_rules.get(&*user.name));
                 self.user = Some(user);
                 Reply::new(235, of(2, 7, 0), "Authentication successful")
             }
@@ -241,7 +250,11 @@ impl Session {
     }
 
     /// Whether what MAIL asks for can be done, here and upstream (W11, E5, E7).
-    async fn check_mail(&self, path: &ReversePath, parameters: &MailParameters) -> Result<(), Reply> {
+    async fn check_mail(
+        &self,
+        path: &ReversePath,
+        parameters: &MailParameters,
+    ) -> Result<(), Reply> {
         let needs_upstream = parameters.eight_bit_mime
             || parameters.smtp_utf8
             || parameters.require_tls
@@ -264,7 +277,8 @@ impl Session {
             NotOffered::SmtpUtf8
         } else if parameters.eight_bit_mime && !upstream.eight_bit_mime {
             NotOffered::EightBitMime
-        } else if parameters.require_tls && !(upstream.require_tls && self.wire.server.is_secure()) {
+        } else if parameters.require_tls && !(upstream.require_tls && self.wire.server.is_secure())
+        {
             NotOffered::RequireTls
         } else if !parameters.smtp_utf8 && !path.wire().is_ascii() {
             NotOffered::Utf8Address
@@ -277,7 +291,11 @@ impl Session {
 
 pub(super) fn patience(timeouts: &crate::config::Timeouts, overloaded: bool) -> Patience {
     Patience {
-        command: if overloaded { timeouts.command_overload } else { timeouts.command },
+        command: if overloaded {
+            timeouts.command_overload
+        } else {
+            timeouts.command
+        },
         data: timeouts.data,
         data_rate: timeouts.data_rate,
         handshake: timeouts.tls_handshake,

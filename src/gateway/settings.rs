@@ -120,7 +120,12 @@ impl SmtpRules {
         let stream = rules.stream.as_ref().unwrap_or(&base.stream);
         let mut choices = vec![Arc::clone(stream)];
         let others = rules.streams.as_ref().unwrap_or(&base.choices);
-        choices.extend(others.iter().filter(|other| other.name != stream.name).cloned());
+        choices.extend(
+            others
+                .iter()
+                .filter(|other| other.name != stream.name)
+                .cloned(),
+        );
         Arc::new(Policy {
             tenant: rules.tenant.clone().unwrap_or_else(|| base.tenant.clone()),
             stream: Arc::clone(stream),

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::ring;
-use rustls::sign::CertifiedKey;
 use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, ServerConfig, SignatureScheme};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
@@ -39,7 +39,9 @@ pub enum TlsError {
     #[error("no certificate in {0}; it must be in PEM form")]
     Empty(PathBuf),
     /// The machine's own authorities cannot be used.
-    #[error("the machine's certificate authorities cannot be used: {0}; name a file with upstream.ca_file")]
+    #[error(
+        "the machine's certificate authorities cannot be used: {0}; name a file with upstream.ca_file"
+    )]
     Authorities(rustls::Error),
 }
 
@@ -64,7 +66,8 @@ pub fn acceptor(certificate: &Path, key: &Path) -> Result<TlsAcceptor, TlsError>
         key: key.to_owned(),
         cause,
     };
-    let certified = CertifiedKey::from_der(chain, private, &ring::default_provider()).map_err(unfit)?;
+    let certified =
+        CertifiedKey::from_der(chain, private, &ring::default_provider()).map_err(unfit)?;
     let config = ServerConfig::builder()
         .with_no_client_auth()
         .with_cert_resolver(Arc::new(Always(Arc::new(certified))));
@@ -175,5 +178,7 @@ impl ServerCertVerifier for AnyCertificate {
 /// Whether an I/O error came from the handshake's own rules rather than from the network.
 #[must_use]
 pub fn is_tls_failure(error: &io::Error) -> bool {
-    error.get_ref().is_some_and(|inner| inner.is::<rustls::Error>())
+    error
+        .get_ref()
+        .is_some_and(|inner| inner.is::<rustls::Error>())
 }

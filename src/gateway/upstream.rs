@@ -5,6 +5,7 @@ mod connection;
 mod lockstep;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwapOption;
@@ -65,6 +66,8 @@ pub struct Upstream {
     /// What its last EHLO offered; none before the first connection.
     extensions: ArcSwapOption<Extensions>,
     idle: Idle,
+    /// Whether the last try to connect failed.
+    failing: AtomicBool,
     metrics: Arc<Metrics>,
 }
 
@@ -124,6 +127,7 @@ impl Upstream {
             connector,
             extensions: ArcSwapOption::empty(),
             idle,
+            failing: AtomicBool::new(false),
             metrics,
         })
     }
@@ -178,6 +182,7 @@ impl Upstream {
                 cause: format!("no answer within {deadline:?}"),
             }),
         };
+        self.failing.store(connected.is_err(), Ordering::Relaxed);
         match connected {
             Ok(connection) => {
                 self.metrics.upstream_connected();
@@ -206,6 +211,12 @@ impl Upstream {
     pub fn close_idle(&self) {
         self.idle.prune();
         self.metrics.upstream_idle(self.idle.len());
+    }
+
+    /// Whether the last try to connect failed.
+    #[must_use]
+    pub fn is_failing(&self) -> bool {
+        self.failing.load(Ordering::Relaxed)
     }
 
     /// Host and port, for messages to the operator.

@@ -64,7 +64,12 @@ pub(super) struct Wire {
 
 impl Wire {
     /// A wire over a connection that was just accepted.
-    pub(super) fn new(stream: TcpStream, server: Server, patience: Patience, signals: Signals) -> Self {
+    pub(super) fn new(
+        stream: TcpStream,
+        server: Server,
+        patience: Patience,
+        signals: Signals,
+    ) -> Self {
         Self {
             transport: Transport::Plain(stream),
             server,
@@ -111,7 +116,11 @@ impl Wire {
     }
 
     fn poll_read(&mut self, context: &mut Context<'_>, deadline: Instant) -> Poll<Read> {
-        let size = if self.server.in_body() { BODY_READ_SIZE } else { COMMAND_READ_SIZE };
+        let size = if self.server.in_body() {
+            BODY_READ_SIZE
+        } else {
+            COMMAND_READ_SIZE
+        };
         let input = self.server.input();
         input.reserve(size);
         match poll_read_buf(Pin::new(&mut self.transport), context, input) {
@@ -143,8 +152,14 @@ impl Wire {
 
     fn current_deadline(&mut self) -> Instant {
         let in_body = self.server.in_body();
-        let patience = if in_body { self.patience.data } else { self.patience.command };
-        let deadline = *self.deadline.get_or_insert_with(|| Instant::now() + patience);
+        let patience = if in_body {
+            self.patience.data
+        } else {
+            self.patience.command
+        };
+        let deadline = *self
+            .deadline
+            .get_or_insert_with(|| Instant::now() + patience);
         if in_body {
             // What has come so far earns time at the lowest rate (W12).
             let earned = self.server.body_size() / self.patience.data_rate.max(1);

@@ -24,12 +24,19 @@ pub fn suppressed(id: &str, judgement: &Judgement) -> Reply {
     let status = match reason {
         Reason::HardBounce => judgement
             .status
-            .filter(|status| status.class() == 5 && matches!((status.subject(), status.detail()), (1, _) | (2, 1)))
+            .filter(|status| {
+                status.class() == 5
+                    && matches!((status.subject(), status.detail()), (1, _) | (2, 1))
+            })
             .unwrap_or(of(5, 1, 1)),
         Reason::SoftBounce => of(5, 2, 1),
         _ => of(5, 7, 1),
     };
-    Reply::new(550, status, format!("{id} Recipient suppressed ({})", words(reason)))
+    Reply::new(
+        550,
+        status,
+        format!("{id} Recipient suppressed ({})", words(reason)),
+    )
 }
 
 /// The reason in a reply.
@@ -133,8 +140,12 @@ impl NotOffered {
         match self {
             Self::Dsn => Reply::new(555, of(5, 5, 4), "DSN is not offered"),
             Self::SmtpUtf8 => Reply::new(550, of(5, 6, 7), "SMTPUTF8 is not supported upstream"),
-            Self::EightBitMime => Reply::new(554, of(5, 6, 3), "8BITMIME is not supported upstream"),
-            Self::RequireTls => Reply::new(550, of(5, 7, 30), "REQUIRETLS is not supported upstream"),
+            Self::EightBitMime => {
+                Reply::new(554, of(5, 6, 3), "8BITMIME is not supported upstream")
+            }
+            Self::RequireTls => {
+                Reply::new(550, of(5, 7, 30), "REQUIRETLS is not supported upstream")
+            }
             Self::Size => Reply::new(552, of(5, 3, 4), "Message size exceeds the limit"),
             Self::Utf8Address => Reply::new(553, of(5, 6, 7), "Non-ASCII address without SMTPUTF8"),
         }

@@ -171,8 +171,20 @@ mod tests {
     fn a_control_field_has_one_meaning_or_the_message_is_refused() {
         let twice = b"X-Sendgate-Stream: a\r\nX-Sendgate-Stream: b\r\n";
         assert_eq!(read(twice, "gw"), Err(LabelError::Repeated(STREAM)));
-        assert_eq!(read(b"X-Sendgate-Topic: two words\r\n", "gw"), Err(LabelError::Bad(TOPIC)));
-        assert_eq!(read(b"X-Sendgate-Campaign:\r\n", "gw"), Err(LabelError::Bad(CAMPAIGN)));
-        assert!(read(b"List-Id: ???  bad id\r\n", "gw").unwrap().scopes.list.is_none());
+        assert_eq!(
+            read(b"X-Sendgate-Topic: two words\r\n", "gw"),
+            Err(LabelError::Bad(TOPIC))
+        );
+        assert_eq!(
+            read(b"X-Sendgate-Campaign:\r\n", "gw"),
+            Err(LabelError::Bad(CAMPAIGN))
+        );
+        assert!(
+            read(b"List-Id: ???  bad id\r\n", "gw")
+                .unwrap()
+                .scopes
+                .list
+                .is_none()
+        );
     }
 }

@@ -46,7 +46,12 @@ impl Received<'_> {
 
 /// The protocol name for the `with` clause.
 #[must_use]
-pub const fn protocol(extended: bool, secure: bool, authenticated: bool, utf8: bool) -> &'static str {
+pub const fn protocol(
+    extended: bool,
+    secure: bool,
+    authenticated: bool,
+    utf8: bool,
+) -> &'static str {
     match (utf8, extended, secure, authenticated) {
         (true, _, false, false) => "UTF8SMTP",
         (true, _, true, false) => "UTF8SMTPS",

@@ -22,7 +22,12 @@ fn policy(suppressed: Suppressed, mode: Mode, choices: &[StreamClass]) -> Arc<Po
 }
 
 fn transaction(policy: Arc<Policy>) -> Transaction {
-    Transaction::new("id".into(), ReversePath::Null, MailParameters::default(), policy)
+    Transaction::new(
+        "id".into(),
+        ReversePath::Null,
+        MailParameters::default(),
+        policy,
+    )
 }
 
 fn known(change: Change) -> Finding {
@@ -35,11 +40,18 @@ fn known(change: Change) -> Finding {
         address: None,
         change,
     };
-    Finding::Known(Box::new(event.apply(&Record::default(), &EventRules::default()).record))
+    Finding::Known(Box::new(
+        event
+            .apply(&Record::default(), &EventRules::default())
+            .record,
+    ))
 }
 
 fn opted_out(scope: &str) -> Finding {
-    known(Change::OptOut { scope: scope.parse().unwrap(), grounds: Grounds::default() })
+    known(Change::OptOut {
+        scope: scope.parse().unwrap(),
+        grounds: Grounds::default(),
+    })
 }
 
 fn bounced(status: Option<&str>) -> Finding {
@@ -65,30 +77,66 @@ fn accept_all(transaction: &mut Transaction) {
 
 #[test]
 fn the_reply_tells_the_reason() {
-    let mut t = transaction(policy(Suppressed::Reject, Mode::Enforce, &[StreamClass::Campaign]));
+    let mut t = transaction(policy(
+        Suppressed::Reject,
+        Mode::Enforce,
+        &[StreamClass::Campaign],
+    ));
     let mut reply = |finding| add(&mut t, finding);
     assert_eq!(reply(Finding::Clear), None);
-    assert_eq!(reply(opted_out("*")).unwrap(), "550 5.7.1 id Recipient suppressed (opt-out)");
-    assert_eq!(reply(bounced(None)).unwrap(), "550 5.1.1 id Recipient suppressed (hard bounce)");
-    assert_eq!(reply(bounced(Some("5.1.2"))).unwrap(), "550 5.1.2 id Recipient suppressed (hard bounce)");
-    assert_eq!(reply(bounced(Some("5.2.1"))).unwrap(), "550 5.2.1 id Recipient suppressed (hard bounce)");
-    assert_eq!(reply(bounced(Some("5.0.0"))).unwrap(), "550 5.1.1 id Recipient suppressed (hard bounce)");
-    assert_eq!(reply(Finding::Unavailable).unwrap(), "451 4.3.0 Temporary lookup failure");
+    assert_eq!(
+        reply(opted_out("*")).unwrap(),
+        "550 5.7.1 id Recipient suppressed (opt-out)"
+    );
+    assert_eq!(
+        reply(bounced(None)).unwrap(),
+        "550 5.1.1 id Recipient suppressed (hard bounce)"
+    );
+    assert_eq!(
+        reply(bounced(Some("5.1.2"))).unwrap(),
+        "550 5.1.2 id Recipient suppressed (hard bounce)"
+    );
+    assert_eq!(
+        reply(bounced(Some("5.2.1"))).unwrap(),
+        "550 5.2.1 id Recipient suppressed (hard bounce)"
+    );
+    assert_eq!(
+        reply(bounced(Some("5.0.0"))).unwrap(),
+        "550 5.1.1 id Recipient suppressed (hard bounce)"
+    );
+    assert_eq!(
+        reply(Finding::Unavailable).unwrap(),
+        "451 4.3.0 Temporary lookup failure"
+    );
     assert_eq!(t.to_offer(), [0]);
 }
 
 #[test]
 fn e11_discard_says_250_and_a_failed_look_up_never_does() {
-    let mut t = transaction(policy(Suppressed::Discard, Mode::Enforce, &[StreamClass::Campaign]));
-    assert_eq!(add(&mut t, opted_out("*")).unwrap(), "250 2.1.5 Recipient ok");
-    assert_eq!(add(&mut t, Finding::Unavailable).unwrap(), "451 4.3.0 Temporary lookup failure");
+    let mut t = transaction(policy(
+        Suppressed::Discard,
+        Mode::Enforce,
+        &[StreamClass::Campaign],
+    ));
+    assert_eq!(
+        add(&mut t, opted_out("*")).unwrap(),
+        "250 2.1.5 Recipient ok"
+    );
+    assert_eq!(
+        add(&mut t, Finding::Unavailable).unwrap(),
+        "451 4.3.0 Temporary lookup failure"
+    );
     assert_eq!(t.recipients[0].verdict(), Verdict::Discard);
     assert_eq!(t.recipients[1].verdict(), Verdict::Defer);
 }
 
 #[test]
 fn observing_relays_everything_and_keeps_the_judgement() {
-    let mut t = transaction(policy(Suppressed::Reject, Mode::Observe, &[StreamClass::Campaign]));
+    let mut t = transaction(policy(
+        Suppressed::Reject,
+        Mode::Observe,
+        &[StreamClass::Campaign],
+    ));
     assert_eq!(add(&mut t, opted_out("*")), None);
     assert_eq!(add(&mut t, Finding::Unavailable), None);
     accept_all(&mut t);
@@ -100,14 +148,21 @@ fn observing_relays_everything_and_keeps_the_judgement() {
 
 #[test]
 fn a_header_takes_out_who_left_the_list_it_names() {
-    let mut t = transaction(policy(Suppressed::Reject, Mode::Enforce, &[StreamClass::Campaign]));
+    let mut t = transaction(policy(
+        Suppressed::Reject,
+        Mode::Enforce,
+        &[StreamClass::Campaign],
+    ));
     assert_eq!(add(&mut t, Finding::Clear), None);
     accept_all(&mut t);
     assert!(!t.needs_header(), "nothing in the header could matter");
     assert_eq!(add(&mut t, opted_out("list:news.example.com")), None);
     accept_all(&mut t);
     assert!(t.needs_header());
-    let scopes = MessageScopes { list: Scope::list("news.example.com").ok(), topic: None };
+    let scopes = MessageScopes {
+        list: Scope::list("news.example.com").ok(),
+        topic: None,
+    };
     let stream = Arc::clone(&t.stream);
     assert_eq!(t.rejudge(stream, &scopes, NOW), 1);
     assert_eq!(t.accepted().count(), 1);

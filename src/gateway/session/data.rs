@@ -26,10 +26,7 @@ pub(super) enum Body {
     /// DATA was not said yet.
     None,
     /// The header is being read. The upstream's DATA is open already unless it must be judged first.
-    Header {
-        reader: HeaderReader,
-        judge: bool,
-    },
+    Header { reader: HeaderReader, judge: bool },
     /// It flows through.
     Relaying,
     /// It is read to its end and thrown away; the answer is known.
@@ -49,7 +46,14 @@ impl Session {
         self.wire.server.reply(reply.clone());
         self.current = Some(current);
         if !positive {
-            self.finish(Ending { reply, outcome: Outcome::Refused, upstream_reply: None }, false);
+            self.finish(
+                Ending {
+                    reply,
+                    outcome: Outcome::Refused,
+                    upstream_reply: None,
+                },
+                false,
+            );
         }
     }
 
@@ -68,7 +72,10 @@ impl Session {
             return reply;
         }
         let limit = usize::try_from(self.settings.limits.header_size_limit).unwrap_or(usize::MAX);
-        current.body = Body::Header { reader: HeaderReader::new(limit), judge };
+        current.body = Body::Header {
+            reader: HeaderReader::new(limit),
+            judge,
+        };
         go_ahead
     }
 
@@ -89,7 +96,10 @@ impl Session {
                     }
                     HeaderStep::TooLarge => {
                         let status = EnhancedStatus::of(5, 3, 4);
-                        refuse(&mut current, Reply::new(552, status, "Message header too large"));
+                        refuse(
+                            &mut current,
+                            Reply::new(552, status, "Message header too large"),
+                        );
                     }
                 }
             }
@@ -140,17 +150,26 @@ impl Session {
     }
 
     fn read_labels(&self, transaction: &mut Transaction, header: &[u8]) -> Result<Labels, Reply> {
-        let labels = labels::read(header, &self.settings.hostname).map_err(labels::LabelError::reply)?;
+        let labels =
+            labels::read(header, &self.settings.hostname).map_err(labels::LabelError::reply)?;
         transaction.campaign.clone_from(&labels.campaign);
         transaction.message_id.clone_from(&labels.message_id);
         if labels.hops > self.settings.limits.hop_limit || labels.own_hops >= OWN_HOP_LIMIT {
-            return Err(Reply::new(554, EnhancedStatus::of(5, 4, 6), "Too many hops"));
+            return Err(Reply::new(
+                554,
+                EnhancedStatus::of(5, 4, 6),
+                "Too many hops",
+            ));
         }
         if let Some(name) = &labels.stream
             && transaction.policy.choose(name).is_none()
         {
             let status = EnhancedStatus::of(5, 7, 1);
-            return Err(Reply::new(550, status, "Stream not allowed for this client"));
+            return Err(Reply::new(
+                550,
+                status,
+                "Stream not allowed for this client",
+            ));
         }
         Ok(labels)
     }
@@ -233,11 +252,15 @@ async fn judge_again(current: &mut Current, labels: &Labels) -> Result<(), Endin
         return Ok(());
     }
     if transaction.accepted().next().is_some() {
-        return current.relay.reissue(&current.transaction).await.map_err(|reply| Ending {
-            reply,
-            outcome: Outcome::Aborted,
-            upstream_reply: None,
-        });
+        return current
+            .relay
+            .reissue(&current.transaction)
+            .await
+            .map_err(|reply| Ending {
+                reply,
+                outcome: Outcome::Aborted,
+                upstream_reply: None,
+            });
     }
     // Nobody is left. A listener that discards has said 250 to each and says it once more.
     if transaction.policy.suppressed == Suppressed::Discard {

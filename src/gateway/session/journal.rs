@@ -22,7 +22,12 @@ impl Session {
 
     /// The message was answered.
     pub(super) fn close_transaction(&mut self, ending: &Ending) {
-        if let Some(Current { transaction, mut relay, .. }) = self.current.take() {
+        if let Some(Current {
+            transaction,
+            mut relay,
+            ..
+        }) = self.current.take()
+        {
             relay.release();
             let reply = ending.reply.to_string();
             let upstream = ending.upstream_reply.as_deref();
@@ -40,7 +45,9 @@ impl Session {
         let now = Timestamp::now();
         for recipient in &transaction.recipients {
             let entry = self.entry(transaction, recipient, now, outcome, reply, upstream_reply);
-            self.context.metrics.verdict(&transaction.stream.name, entry.verdict, entry.reason);
+            self.context
+                .metrics
+                .verdict(&transaction.stream.name, entry.verdict, entry.reason);
             self.context.log.write(entry);
         }
         if !transaction.recipients.is_empty() {
@@ -60,8 +67,15 @@ impl Session {
         let judgement = &recipient.judgement;
         let accepted = matches!(recipient.fate, Fate::Accepted | Fate::Discarded);
         let observed = judgement.verdict != Verdict::Relay
-            && matches!(recipient.fate, Fate::Offer | Fate::Accepted | Fate::RefusedUpstream);
-        let also = judgement.active.iter().copied().filter(|active| Some(*active) != judgement.reason);
+            && matches!(
+                recipient.fate,
+                Fate::Offer | Fate::Accepted | Fate::RefusedUpstream
+            );
+        let also = judgement
+            .active
+            .iter()
+            .copied()
+            .filter(|active| Some(*active) != judgement.reason);
         Entry {
             time,
             id: transaction.id.clone(),
@@ -72,18 +86,31 @@ impl Session {
             stream: transaction.stream.name.as_str().into(),
             campaign: transaction.campaign.clone(),
             message_id: transaction.message_id.clone(),
-            recipient: recipient.path.address().map_or_else(|| "postmaster".to_owned(), ToString::to_string),
+            recipient: recipient
+                .path
+                .address()
+                .map_or_else(|| "postmaster".to_owned(), ToString::to_string),
             key: recipient.key,
-            verdict: if observed { judgement.verdict } else { recipient.verdict() },
+            verdict: if observed {
+                judgement.verdict
+            } else {
+                recipient.verdict()
+            },
             reason: judgement.reason.filter(|reason| {
                 recipient.verdict() != Verdict::Relay || observed || *reason == Reason::Unavailable
             }),
             also: also.collect(),
             since: judgement.since,
             observed,
-            reply: if accepted { reply.map(str::to_owned).or_else(|| recipient.reply.clone()) } else { recipient.reply.clone() },
+            reply: if accepted {
+                reply.map(str::to_owned).or_else(|| recipient.reply.clone())
+            } else {
+                recipient.reply.clone()
+            },
             upstream_reply: match recipient.fate {
-                Fate::Accepted => upstream_reply.map(str::to_owned).or_else(|| recipient.upstream_reply.clone()),
+                Fate::Accepted => upstream_reply
+                    .map(str::to_owned)
+                    .or_else(|| recipient.upstream_reply.clone()),
                 _ => recipient.upstream_reply.clone(),
             },
             outcome: recipient.outcome(outcome),
@@ -94,7 +121,10 @@ impl Session {
 /// What the counter of transactions calls this one.
 fn name(transaction: &Transaction, outcome: Outcome) -> &'static str {
     if transaction.accepted().next().is_none() {
-        let discarded = transaction.recipients.iter().any(|r| r.fate == Fate::Discarded);
+        let discarded = transaction
+            .recipients
+            .iter()
+            .any(|r| r.fate == Fate::Discarded);
         return if discarded { "discarded" } else { "refused" };
     }
     match outcome {

@@ -70,7 +70,10 @@ impl Session {
         parameters: &RcptParameters,
     ) -> Result<(), Reply> {
         let to_relay_domain = path.address().is_some_and(|address| {
-            self.rules.relay_domains.iter().any(|domain| domain == address.domain())
+            self.rules
+                .relay_domains
+                .iter()
+                .any(|domain| domain == address.domain())
         });
         if !self.listed && self.user.is_none() && !to_relay_domain {
             return Err(answers::relay_denied());
@@ -85,7 +88,11 @@ impl Session {
     }
 
     fn offers_dsn(&self) -> bool {
-        let upstream = self.settings.upstream.known_extensions().unwrap_or_default();
+        let upstream = self
+            .settings
+            .upstream
+            .known_extensions()
+            .unwrap_or_default();
         upstream.dsn && self.rules.dsn
     }
 
@@ -102,10 +109,20 @@ impl Session {
             .collect();
         let asked: Vec<RecipientKey> = keys.iter().copied().flatten().collect();
         let begun = Instant::now();
-        let mut findings = self.context.ledger.look_up(tenant, &asked).await.into_iter();
+        let mut findings = self
+            .context
+            .ledger
+            .look_up(tenant, &asked)
+            .await
+            .into_iter();
         if !asked.is_empty() {
-            let unavailable = findings.as_slice().iter().filter(|f| **f == Finding::Unavailable);
-            self.context.metrics.lookup(begun.elapsed(), asked.len(), unavailable.count());
+            let unavailable = findings
+                .as_slice()
+                .iter()
+                .filter(|f| **f == Finding::Unavailable);
+            self.context
+                .metrics
+                .lookup(begun.elapsed(), asked.len(), unavailable.count());
         }
         keys.into_iter()
             .map(|key| match key {

@@ -29,15 +29,25 @@ pub(super) async fn connect(
     options: &UpstreamOptions,
     connector: &TlsConnector,
 ) -> Result<Connection, ConnectError> {
-    let steps = Steps { options, connector, address: address(&options.url) };
-    let stream = TcpStream::connect(&steps.address).await.map_err(|e| steps.unreachable(&e))?;
+    let steps = Steps {
+        options,
+        connector,
+        address: address(&options.url),
+    };
+    let stream = TcpStream::connect(&steps.address)
+        .await
+        .map_err(|e| steps.unreachable(&e))?;
     // The last small segment of a message must not wait for a delayed acknowledgement.
-    stream.set_nodelay(true).map_err(|e| steps.unreachable(&e))?;
+    stream
+        .set_nodelay(true)
+        .map_err(|e| steps.unreachable(&e))?;
     match options.url.security {
         Security::Implicit => {
             let stream = steps.handshake(stream).await?;
             let (client, _) = steps.greet(*stream).await?;
-            steps.finish(client, |stream| Transport::Client(Box::new(stream))).await
+            steps
+                .finish(client, |stream| Transport::Client(Box::new(stream)))
+                .await
         }
         Security::Opportunistic | Security::StartTls => steps.clear_text_first(stream).await,
     }
@@ -58,24 +68,42 @@ impl Steps<'_> {
         let required = self.options.url.security == Security::StartTls;
         if !Extensions::of(&hello).start_tls {
             if required {
-                return Err(self.refused("STARTTLS", "not offered, and smtp+starttls:// demands it"));
+                return Err(
+                    self.refused("STARTTLS", "not offered, and smtp+starttls:// demands it")
+                );
             }
-            return self.finish_with(client, hello, Transport::Plain, false).await;
+            return self
+                .finish_with(client, hello, Transport::Plain, false)
+                .await;
         }
-        let reply = client.cmd(b"STARTTLS\r\n").await.map_err(|e| self.failed("STARTTLS", &e))?;
+        let reply = client
+            .cmd(b"STARTTLS\r\n")
+            .await
+            .map_err(|e| self.failed("STARTTLS", &e))?;
         if reply.code() != 220 {
             if required {
                 return Err(self.refused("STARTTLS", &reply.to_string()));
             }
-            return self.finish_with(client, hello, Transport::Plain, false).await;
+            return self
+                .finish_with(client, hello, Transport::Plain, false)
+                .await;
         }
         let stream = client.stream.into_stream().ok_or_else(|| {
-            self.refused("STARTTLS", "bytes behind the reply, which were not encrypted")
+            self.refused(
+                "STARTTLS",
+                "bytes behind the reply, which were not encrypted",
+            )
         })?;
         let mut client = self.client(*self.handshake(stream).await?);
         // What was said in clear is forgotten: EHLO again (RFC 3207 §4.2).
         let hello = self.ehlo(&mut client).await?;
-        self.finish_with(client, hello, |stream| Transport::Client(Box::new(stream)), true).await
+        self.finish_with(
+            client,
+            hello,
+            |stream| Transport::Client(Box::new(stream)),
+            true,
+        )
+        .await
     }
 
     async fn handshake(&self, stream: TcpStream) -> Result<Box<Tls>, ConnectError> {
@@ -100,7 +128,10 @@ impl Steps<'_> {
         stream: S,
     ) -> Result<(Client<S>, EhloResponse<String>), ConnectError> {
         let mut client = self.client(stream);
-        let greeting = client.read().await.map_err(|e| self.failed("greeting", &e))?;
+        let greeting = client
+            .read()
+            .await
+            .map_err(|e| self.failed("greeting", &e))?;
         if greeting.code() != 220 {
             return Err(self.refused("greeting", &greeting.to_string()));
         }
@@ -115,12 +146,18 @@ impl Steps<'_> {
     ) -> Result<EhloResponse<String>, ConnectError> {
         let name = &self.options.hostname;
         let command = format!("EHLO {name}\r\n");
-        let reply = client.cmd(command).await.map_err(|e| self.failed("EHLO", &e))?;
+        let reply = client
+            .cmd(command)
+            .await
+            .map_err(|e| self.failed("EHLO", &e))?;
         if reply.code() == 250 {
             return Ok(offered(client.stream.reply()));
         }
         let command = format!("HELO {name}\r\n");
-        let reply = client.cmd(command).await.map_err(|e| self.failed("HELO", &e))?;
+        let reply = client
+            .cmd(command)
+            .await
+            .map_err(|e| self.failed("HELO", &e))?;
         if reply.code() == 250 {
             Ok(EhloResponse::default())
         } else {
@@ -148,23 +185,36 @@ impl Steps<'_> {
             if !secure {
                 return Err(self.refused("AUTH", "a password is not sent without TLS"));
             }
-            let credentials =
-                Credentials::new(user.as_str(), password.expose_secret());
-            client.authenticate(&credentials, &hello).await.map_err(|e| self.failed("AUTH", &e))?;
+            let credentials = Credentials::new(user.as_str(), password.expose_secret());
+            client
+                .authenticate(&credentials, &hello)
+                .await
+                .map_err(|e| self.failed("AUTH", &e))?;
         }
         let stream = client
             .stream
             .into_stream()
             .ok_or_else(|| self.refused("EHLO", "more replies than commands"))?;
-        Ok(Connection::new(transport(stream), Extensions::of(&hello), self.options.reply_limit))
+        Ok(Connection::new(
+            transport(stream),
+            Extensions::of(&hello),
+            self.options.reply_limit,
+        ))
     }
 
     fn unreachable(&self, cause: &impl std::fmt::Display) -> ConnectError {
-        ConnectError::Unreachable { address: self.address.clone(), cause: cause.to_string() }
+        ConnectError::Unreachable {
+            address: self.address.clone(),
+            cause: cause.to_string(),
+        }
     }
 
     fn refused(&self, step: &'static str, cause: &str) -> ConnectError {
-        ConnectError::Refused { address: self.address.clone(), step, cause: cause.to_owned() }
+        ConnectError::Refused {
+            address: self.address.clone(),
+            step,
+            cause: cause.to_owned(),
+        }
     }
 
     /// A connection that breaks is unreachable; a reply that says no, or makes no sense, is a refusal.
@@ -209,10 +259,22 @@ mod tests {
 
     #[test]
     fn reads_what_servers_really_say() {
-        check(b"250-mx.example\r\n250-PIPELINING\r\n250 SIZE 1000\r\n", true, Some(1000));
-        check(b"250-smtp-sink\r\n250-PIPELINING\r\n250-8BITMIME\r\n250 \r\n", true, None);
+        check(
+            b"250-mx.example\r\n250-PIPELINING\r\n250 SIZE 1000\r\n",
+            true,
+            Some(1000),
+        );
+        check(
+            b"250-smtp-sink\r\n250-PIPELINING\r\n250-8BITMIME\r\n250 \r\n",
+            true,
+            None,
+        );
         check(b"250 mx.example\r\n", false, None);
-        check(b"250-mx.example\r\n250-X-UNKNOWN thing=1\r\n250 PIPELINING\r\n", true, None);
+        check(
+            b"250-mx.example\r\n250-X-UNKNOWN thing=1\r\n250 PIPELINING\r\n",
+            true,
+            None,
+        );
     }
 
     #[test]

@@ -55,7 +55,9 @@ impl<S: AsyncRead + Unpin> AsyncRead for Lockstep<S> {
         loop {
             let line = memchr(b'\n', &this.buffer).map(|at| at + 1);
             // A line longer than the reader's own buffer is handed over in pieces.
-            if let Some(length) = line.or_else(|| (this.buffer.len() >= 512).then(|| this.buffer.len())) {
+            if let Some(length) =
+                line.or_else(|| (this.buffer.len() >= 512).then(|| this.buffer.len()))
+            {
                 let length = length.min(out.remaining());
                 out.put_slice(&this.buffer[..length]);
                 this.reply.extend_from_slice(&this.buffer[..length]);

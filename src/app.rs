@@ -1,0 +1,243 @@
+//! The application: configuration in, running services, and a drain at the end.
+//!
+//! This is the only place that names a concrete store.
+
+mod listeners;
+mod settings;
+mod stores;
+mod upkeep;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use arc_swap::ArcSwap;
+use tokio::net::{TcpListener, UnixListener};
+use tokio_util::sync::CancellationToken;
+
+use crate::config::{Addresses, Config, Loaded};
+use crate::gateway::listener::{self, Kind};
+use crate::gateway::{Context, Drain, Settings, tls};
+use crate::http::{self, AdminState, Readiness};
+use crate::log::SuppressionLog;
+use crate::log::writer::LogOptions;
+use crate::telemetry::Metrics;
+use listeners::Listeners;
+
+pub use listeners::Listening;
+
+/// A gateway that is running.
+pub struct App {
+    loaded: Loaded,
+    context: Arc<Context>,
+    readiness: Arc<Readiness>,
+    listeners: Listeners,
+    /// Ends the admin API and the upkeep, which outlive the drain.
+    stop: CancellationToken,
+}
+
+/// How long the log may take to reach the disk at the end.
+const LOG_PATIENCE: Duration = Duration::from_secs(5);
+
+impl App {
+    /// Starts everything: reads secrets and certificates, opens the store, binds every port.
+    ///
+    /// A store or an upstream that does not answer does not keep the gateway from starting (S8).
+    ///
+    /// # Errors
+    /// Says what could not be opened, read or bound, and what to do about it.
+    pub async fn start(loaded: Loaded) -> anyhow::Result<Self> {
+        tls::install_provider();
+        let config = &loaded.config;
+        let metrics = Arc::new(Metrics::default());
+        create_data_dir(config)?;
+        let (store, ledger, identity) = stores::open(config)?;
+        let settings = settings::build(config, None, &metrics)?;
+        let bound = listeners::bind(config)?;
+        let admin = bind_admin(config).await?;
+        let log = start_log(config, &metrics)?;
+        stores::establish(&store, identity).await?;
+
+        let context = Arc::new(Context {
+            ledger,
+            log,
+            metrics,
+            drain: Drain::new(),
+            settings: ArcSwap::from_pointee(settings),
+        });
+        let readiness = Arc::new(Readiness::default());
+        let stop = CancellationToken::new();
+        serve_admin(config, admin, &context, &readiness, &stop);
+        upkeep::start(&context, &readiness, &stop);
+        let listeners = Listeners::start(bound, &context);
+        Ok(Self {
+            loaded,
+            context,
+            readiness,
+            listeners,
+            stop,
+        })
+    }
+
+    /// Where it listens, with the ports that the system chose for port 0.
+    #[must_use]
+    pub fn listening(&self) -> Vec<Listening> {
+        self.listeners.listening()
+    }
+
+    /// What every listener shares.
+    #[must_use]
+    pub fn context(&self) -> Arc<Context> {
+        Arc::clone(&self.context)
+    }
+
+    /// Reads configuration and certificates again; whatever is wrong keeps the old ones in force (C5).
+    ///
+    /// # Errors
+    /// Says what is wrong.
+    pub fn reload(&mut self, loaded: Loaded) -> anyhow::Result<()> {
+        let config = &loaded.config;
+        let before = self.context.settings.load_full();
+        let same_upstream = settings::same_upstream(&self.loaded.config, config);
+        let upstream = same_upstream.then(|| Arc::clone(&before.upstream));
+        let settings = settings::build(config, upstream, &self.context.metrics)?;
+        let added = self.listeners.bind_added(config)?;
+        settings::warn_of_restart(&self.loaded.config, config);
+        self.context.settings.store(Arc::new(settings));
+        self.context.ledger.set_rules(config.event_rules());
+        self.context.log.reopen();
+        self.listeners.replace(config, added, &self.context);
+        self.loaded = loaded;
+        Ok(())
+    }
+
+    /// The file the configuration was read from.
+    #[must_use]
+    pub fn loaded(&self) -> &Loaded {
+        &self.loaded
+    }
+
+    /// Finishes what is in flight, takes nothing new, and ends (C2).
+    pub async fn drain(self) {
+        self.readiness.drain();
+        let patience = self.context.settings.load().timeouts.drain;
+        tracing::info!(sessions = self.context.drain.running(), "draining");
+        let left = self.context.drain.finish(patience).await;
+        if left > 0 {
+            tracing::error!(
+                sessions = left,
+                "sessions still waiting for the upstream were given up"
+            );
+        }
+        self.stop.cancel();
+        let unwritten = self.context.log.clone().flush_and_close(LOG_PATIENCE).await;
+        if unwritten > 0 {
+            tracing::error!(
+                lines = unwritten,
+                "lines of the suppression log could not be written"
+            );
+        }
+        tracing::info!("stopped");
+    }
+}
+
+fn create_data_dir(config: &Config) -> anyhow::Result<()> {
+    use std::os::unix::fs::DirBuilderExt;
+    let directory = &config.data_dir;
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(directory)
+        .with_context(|| {
+            format!(
+                "cannot create the data directory {}; set data_dir to a place we may write to",
+                directory.display()
+            )
+        })
+}
+
+fn start_log(config: &Config, metrics: &Arc<Metrics>) -> anyhow::Result<SuppressionLog> {
+    let options = LogOptions {
+        file: config.log.file.clone(),
+        stdout: config.log.stdout,
+        hashed: config.log.addresses == Addresses::Hashed,
+    };
+    let file = config.log.file.clone().unwrap_or_default();
+    SuppressionLog::start(options, Arc::clone(metrics) as _).with_context(|| {
+        format!(
+            "cannot write the suppression log {}; set log.file",
+            file.display()
+        )
+    })
+}
+
+/// The sockets of the admin API, bound before anything is served.
+struct Admin {
+    socket: UnixListener,
+    tcp: Option<TcpListener>,
+}
+
+async fn bind_admin(config: &Config) -> anyhow::Result<Admin> {
+    let path = &config.http.socket;
+    let socket = http::socket::bind(path).await.with_context(|| {
+        format!(
+            "cannot open the admin socket {}; set http.socket",
+            path.display()
+        )
+    })?;
+    let tcp = match config.http.admin {
+        Some(address) => Some(
+            listener::bind(address)
+                .map_err(|error| listeners::explain(error, &address.to_string(), "http.admin"))?,
+        ),
+        None => None,
+    };
+    Ok(Admin { socket, tcp })
+}
+
+fn serve_admin(
+    config: &Config,
+    admin: Admin,
+    context: &Arc<Context>,
+    readiness: &Arc<Readiness>,
+    stop: &CancellationToken,
+) {
+    let metrics = Arc::clone(&context.metrics);
+    let state = Arc::new(AdminState::new(
+        config,
+        Arc::clone(&context.ledger),
+        context.log.clone(),
+        Arc::clone(readiness),
+        Box::new(move || metrics.encode()),
+    ));
+    let router = http::api_router(Arc::clone(&state));
+    let ended = stop.clone();
+    tokio::spawn(async move {
+        http::serve::serve_unix(admin.socket, router, ended.cancelled_owned()).await;
+    });
+    if let Some(tcp) = admin.tcp {
+        let hostname = config.hostname();
+        let router = http::probe_router(state, http::Hosts::new(&[&hostname]));
+        let ended = stop.clone();
+        if let Ok(address) = tcp.local_addr() {
+            tracing::info!(%address, kind = "admin", "listening");
+        }
+        tokio::spawn(async move {
+            http::serve::serve_tcp(tcp, router, ended.cancelled_owned()).await;
+        });
+    }
+}
+
+/// The settings as they are now, for those who start something beside the gateway.
+#[must_use]
+pub fn settings_of(context: &Context) -> Arc<Settings> {
+    context.settings.load_full()
+}
+
+/// What a listener is for, in messages.
+const fn kind_word(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Smtp => "smtp",
+        Kind::Returns => "returns",
+    }
+}

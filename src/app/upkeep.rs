@@ -1,0 +1,37 @@
+//! What must be done now and then: ask the upstream what it offers, close idle connections, look
+//! after the store.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::gateway::Context;
+use crate::http::Readiness;
+
+/// How often.
+const EVERY: Duration = Duration::from_secs(5);
+
+/// Starts the upkeep; it ends when `stop` is cancelled.
+pub(super) fn start(context: &Arc<Context>, readiness: &Arc<Readiness>, stop: &CancellationToken) {
+    let (context, readiness) = (Arc::clone(context), Arc::clone(readiness));
+    tokio::spawn(stop.clone().run_until_cancelled_owned(async move {
+        loop {
+            look_after(&context, &readiness).await;
+            tokio::time::sleep(EVERY).await;
+        }
+    }));
+}
+
+async fn look_after(context: &Context, readiness: &Readiness) {
+    let upstream = Arc::clone(&context.settings.load().upstream);
+    upstream.close_idle();
+    // Mail itself shows whether the upstream answers; it is only asked while nobody knows.
+    if upstream.known_extensions().is_none() || upstream.is_failing() {
+        upstream.probe().await;
+    }
+    readiness.set_upstream_failing(upstream.is_failing());
+    context
+        .metrics
+        .store_alarm(context.ledger.health().await.is_err());
+}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import resource
 import time
 from collections import Counter
 from dataclasses import asdict, dataclass
@@ -28,6 +29,10 @@ class Measurement:
     seconds: float
     hop_cpu: float
     redis_cpu: float
+    ends_cpu: float
+    """CPU time of smtp-source and smtp-sink."""
+    connections: int
+    """Connections that the sink saw end."""
     rss: int
     pss: int
 
@@ -36,9 +41,15 @@ class Measurement:
         """Messages a second."""
         return self.messages / self.seconds
 
+    @property
+    def rate_of_cpu(self) -> float:
+        """Messages for each CPU second of the whole chain: the rate of a core that does nothing
+        else. Other programs on the machine change it little."""
+        return self.messages / (self.hop_cpu + self.redis_cpu + self.ends_cpu)
+
     def as_json(self) -> dict[str, float]:
         """For `--json`."""
-        return {**asdict(self), "rate": self.rate}
+        return {**asdict(self), "rate": self.rate, "rate_of_cpu": self.rate_of_cpu}
 
 
 def measure(
@@ -50,18 +61,38 @@ def measure(
         hop = start_hop(chain, hop_name, sink_port, binary)
         warm_up = 2 * scenario.sessions
         send(chain, scenario, hop, sink, warm_up, already=0)
-        hop_before, redis_before = cpu(hop.gateway), cpu(hop.redis)
+        before = Used.now(hop, sink)
         seconds, rss, pss = send(chain, scenario, hop, sink, messages, already=warm_up)
         # The log and the counters may still be written.
         time.sleep(0.1)
+        used = Used.now(hop, sink)
         return Measurement(
             messages,
             seconds,
-            cpu(hop.gateway) - hop_before,
-            cpu(hop.redis) - redis_before,
+            used.hop - before.hop,
+            used.redis - before.redis,
+            used.ends - before.ends,
+            used.connections - before.connections,
             rss,
             pss,
         )
+
+
+@dataclass
+class Used:
+    """What the processes of a chain have used so far."""
+
+    hop: float
+    redis: float
+    ends: float
+    connections: int
+
+    @classmethod
+    def now(cls, hop: Hop, sink: Process) -> Used:
+        """Reads the clocks. smtp-source has ended by now and is counted with our children."""
+        ended = resource.getrusage(resource.RUSAGE_CHILDREN)
+        ends = ended.ru_utime + ended.ru_stime + cpu(sink)
+        return cls(cpu(hop.gateway), cpu(hop.redis), ends, counters(sink)[0])
 
 
 def cpu(process: Process | None) -> float:
@@ -113,12 +144,17 @@ def source_command(scenario: Scenario, messages: int, port: int) -> list[str]:
 
 
 def counted(sink: Process) -> int:
-    """Messages that the sink has received, from the last complete line of its counter."""
+    """Messages that the sink has received."""
+    return counters(sink)[1]
+
+
+def counters(sink: Process) -> tuple[int, int]:
+    """Sessions that ended and messages that came, from the last complete line of the sink."""
     with sink.output.open("rb") as output:
         size = output.seek(0, os.SEEK_END)
         output.seek(max(size - 256, 0))
-        found = re.findall(rb"mesg=(\d+)\r", output.read())
-    return int(found[-1]) if found else 0
+        lines = re.findall(rb"sess=(\d+) quit=\d+ mesg=(\d+)\r", output.read())
+    return (int(lines[-1][0]), int(lines[-1][1])) if lines else (0, 0)
 
 
 def incomplete(why: str, count: int, messages: int, hop: Hop, source: Process) -> str:

@@ -22,16 +22,20 @@ Rounds = dict[tuple[str, str], list[Measurement | None]]
 MIB = 1024 * 1024
 
 
-def medians(rounds: Rounds, scenario: str, hop: str, of: Callable[[Measurement], float]) -> float | None:
+Of = Callable[[Measurement], float]
+"""A figure of one measurement."""
+
+
+def medians(rounds: Rounds, scenario: str, hop: str, of: Of) -> float | None:
     """The median over the rounds that succeeded, None if there is none."""
     values = [of(m) for m in rounds.get((scenario, hop), []) if m]
     return median(values) if values else None
 
 
-def ratio(rounds: Rounds, scenario: str, hop: str, base: str) -> float | None:
-    """The median of the ratios of message rates, each within one round."""
+def ratio(rounds: Rounds, scenario: str, hop: str, base: str, of: Of) -> float | None:
+    """The median of the ratios to another hop, each within one round."""
     pairs = zip(rounds.get((scenario, hop), []), rounds.get((scenario, base), []))
-    values = [m.rate / b.rate for m, b in pairs if m and b]
+    values = [of(m) / of(b) for m, b in pairs if m and b]
     return median(values) if values else None
 
 
@@ -59,10 +63,15 @@ class Report:
     def text(self) -> str:
         """All tables, with headings."""
         parts = [
-            ("Messages per second (ratio to direct | to HAProxy)", self.rates()),
+            ("Messages per second (ratio to direct | to HAProxy)", self.rates(lambda m: m.rate)),
+            (
+                "Messages per CPU second of the whole chain (ratio to direct | to HAProxy)",
+                self.rates(lambda m: m.rate_of_cpu),
+            ),
             ("CPU seconds per 1,000 messages, hop + Redis", self.cpu()),
             ("Time added to one message at one session", self.added()),
             ("Resident memory of the hop at 100 sessions, RSS / PSS in MiB", self.memory()),
+            ("Upstream connections opened for 1,000 messages", self.connections()),
         ]
         return "\n\n".join(f"### {title}\n\n{body}" for title, body in parts if body)
 
@@ -73,15 +82,15 @@ class Report:
         lines = ([LABELS[hop], *(cell(s, hop) for s in scenarios)] for hop in hops)
         return table(["hop", *scenarios], lines)
 
-    def rates(self) -> str:
-        """Messages per second."""
+    def rates(self, of: Of) -> str:
+        """Messages per second, each with its ratios to the hops it is compared with."""
 
         def cell(scenario: str, hop: str) -> str:
-            rate = medians(self.rounds, scenario, hop, lambda m: m.rate)
+            rate = medians(self.rounds, scenario, hop, of)
             if rate is None:
                 return "failed"
             bases = [b for b in ("direct", "haproxy") if HOPS.index(b) < HOPS.index(hop)]
-            ratios = [ratio(self.rounds, scenario, hop, base) for base in bases]
+            ratios = [ratio(self.rounds, scenario, hop, base, of) for base in bases]
             shown = " \\| ".join("–" if r is None else short(r) for r in ratios)
             return f"{rate:.0f} ({shown})" if shown.strip("– \\|") else f"{rate:.0f}"
 
@@ -123,6 +132,15 @@ class Report:
 
         scenarios = [s for s in self.scenarios if s in HUNDRED_SESSIONS]
         return self.rows(scenarios, [h for h in self.hops if h != "direct"], cell)
+
+    def connections(self) -> str:
+        """How often the hop connected to the sink, seen from there when connections end."""
+
+        def cell(scenario: str, hop: str) -> str:
+            count = medians(self.rounds, scenario, hop, lambda m: 1000 * m.connections / m.messages)
+            return "failed" if count is None else f"{count:.0f}"
+
+        return self.rows(self.scenarios, [h for h in self.hops if h in SENDGATE], cell)
 
     def spread(self) -> str:
         """The scenario and hop whose rounds differ most, so that nobody reads more than is there."""
@@ -173,19 +191,25 @@ def versions(hops: list[str], binary: Path) -> str:
 
 def version_of(command: list[str]) -> str:
     """The first version number that a command prints."""
-    try:
-        output = subprocess.run(command, capture_output=True, text=True, timeout=10).stdout
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise BenchError(f"{command[0]} does not run: {error}") from error
-    found = re.search(r"\d+(\.\d+)+[-\w.+]*", output)
+    found = re.search(r"\d+(\.\d+)+[-\w.+]*", said_by(command))
     return found.group(0) if found else "of unknown version"
+
+
+def said_by(command: list[str]) -> str:
+    """What a command prints; nothing if it does not end soon."""
+    try:
+        return subprocess.run(command, capture_output=True, text=True, timeout=3).stdout
+    except subprocess.TimeoutExpired:
+        return ""
+    except OSError as error:
+        raise BenchError(f"{command[0]} does not run: {error}") from error
 
 
 def commit() -> str:
     """The commit of the source tree, if this is one."""
     command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "--short", "HEAD"]
     try:
-        output = subprocess.run(command, capture_output=True, text=True, timeout=10).stdout.strip()
-    except (OSError, subprocess.TimeoutExpired):
+        name = said_by(command).strip()
+    except BenchError:
         return ""
-    return f" ({output})" if output else ""
+    return f" ({name})" if name else ""

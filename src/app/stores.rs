@@ -26,7 +26,7 @@ pub(super) fn open(config: &Config) -> anyhow::Result<(Arc<dyn Store>, Arc<Ledge
     let url: StoreUrl = config.store.url.parse()?;
     let store: Arc<dyn Store> = match url {
         StoreUrl::Embedded(file) => Arc::new(EmbeddedStore::open(&file)?),
-        StoreUrl::Redis(url) => Arc::new(RedisStore::new(redis_options(config, url)?)?),
+        StoreUrl::Redis(url) => Arc::new(RedisStore::new(&redis_options(config, url)?)?),
     };
     let options = LedgerOptions {
         rules: config.event_rules(),
@@ -49,7 +49,7 @@ fn redis_options(config: &Config, url: String) -> anyhow::Result<RedisOptions> {
         (None, None) => None,
     };
     Ok(RedisOptions {
-        url,
+        url: url.into(),
         user: config.store.user.clone(),
         password,
         ca_file: config.store.ca_file.clone(),

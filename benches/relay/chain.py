@@ -105,8 +105,10 @@ class Chain:
         """Waits until the server on `port` answers `ask` with something that begins as expected."""
         deadline = time.monotonic() + START_TIMEOUT
         while time.monotonic() < deadline:
-            if process.popen.poll() is not None:
-                raise BenchError(f"{process.name} ended at once:\n{process.complaint()}")
+            ended = process.popen.poll()
+            if ended is not None:
+                said = process.complaint() or "it said nothing"
+                raise BenchError(f"{process.name} ended at once with status {ended}:\n{said}")
             if answers(port, ask, expected):
                 return
             time.sleep(0.02)

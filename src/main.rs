@@ -1,1 +1,15 @@
-fn main() {}
+//! The program: reads the command line and does what it says.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use sendgate::cli::{self, Cli};
+
+/// Many small buffers come and go on several threads; this allocator handles that best.
+#[cfg(feature = "mimalloc")]
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    cli::run(Cli::parse()).into()
+}

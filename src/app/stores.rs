@@ -1,6 +1,5 @@
 //! From the configuration to a store, its keys and its ledger.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -65,11 +64,8 @@ fn read_pepper(config: &Config) -> anyhow::Result<Vec<u8>> {
         Some(file) => (file.clone(), false),
         None => (config.data_dir.join("pepper"), config.store.create),
     };
-    pepper::load_or_create_pepper(&file, may_create).with_context(|| pepper_hint(file))
-}
-
-fn pepper_hint(file: PathBuf) -> String {
-    format!("cannot use the pepper {}", file.display())
+    pepper::load_or_create_pepper(&file, may_create)
+        .with_context(|| format!("cannot use the pepper {}", file.display()))
 }
 
 /// Asks the store who it is. One that does not answer is asked again in the background, and until

@@ -14,6 +14,7 @@ use crate::log::entry::Outcome;
 use crate::smtp::extensions::Xforward;
 use crate::smtp::xtext;
 use crate::smtp::{Expect, Reply, UpstreamReply};
+use crate::transaction::answers::NotOffered;
 use crate::transaction::{Fate, Transaction, answers};
 
 /// How much of a body is gathered before it is written.
@@ -103,6 +104,10 @@ impl Relay {
                 self.failure = Some(reply.clone());
                 return all(indices, &reply);
             }
+            if let Some(reply) = self.missing(transaction) {
+                self.failure = Some(reply);
+                continue;
+            }
             let fresh = self.connection.as_ref().is_none_or(|c| !c.needs_reset);
             match self.try_offer(transaction, indices).await {
                 Ok(offered) => return offered,
@@ -120,6 +125,30 @@ impl Relay {
                 Err(lost) => self.lose(&lost),
             }
         }
+    }
+
+    /// What the client asked for and this connection does not offer. The upstream may have offered it
+    /// on another connection, but nothing is downgraded (E7).
+    fn missing(&self, transaction: &Transaction) -> Option<Reply> {
+        let offered = self.connection.as_ref()?.extensions;
+        let asked = &transaction.parameters;
+        let uses_dsn = asked.uses_dsn()
+            || transaction
+                .recipients
+                .iter()
+                .any(|one| one.parameters.uses_dsn());
+        let missing = if asked.eight_bit_mime && !offered.eight_bit_mime {
+            NotOffered::EightBitMime
+        } else if asked.smtp_utf8 && !offered.smtp_utf8 {
+            NotOffered::SmtpUtf8
+        } else if asked.require_tls && !offered.require_tls {
+            NotOffered::RequireTls
+        } else if uses_dsn && !offered.dsn {
+            NotOffered::Dsn
+        } else {
+            return None;
+        };
+        Some(missing.reply())
     }
 
     async fn ensure_connection(&mut self) -> Result<(), Reply> {

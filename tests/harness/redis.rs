@@ -81,7 +81,10 @@ impl RedisServer {
     /// Starts it again and waits until it answers.
     pub(crate) fn restart_and_wait(&mut self) {
         self.restart(&[]);
-        assert!(self.wait_until_it_answers(), "redis-server does not start again");
+        assert!(
+            self.wait_until_it_answers(),
+            "redis-server does not start again"
+        );
     }
 
     /// Freezes it (`kill -STOP`): it accepts connections and answers nothing.
@@ -126,9 +129,10 @@ impl RedisServer {
     fn wait_until_it_answers(&mut self) -> bool {
         let limit = Instant::now() + START_LIMIT;
         while Instant::now() < limit {
-            let ended = self.process.as_mut().is_none_or(|process| {
-                !matches!(process.try_wait(), Ok(None))
-            });
+            let ended = self
+                .process
+                .as_mut()
+                .is_none_or(|process| !matches!(process.try_wait(), Ok(None)));
             if ended {
                 return false;
             }
@@ -146,7 +150,10 @@ impl RedisServer {
     fn signal(&self, signal: &str) {
         let id = self.process.as_ref().expect("it runs").id().to_string();
         let status = Command::new("kill").args([signal, &id]).status();
-        assert!(status.expect("kill can be run").success(), "kill {signal} {id}");
+        assert!(
+            status.expect("kill can be run").success(),
+            "kill {signal} {id}"
+        );
     }
 }
 

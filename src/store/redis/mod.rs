@@ -229,9 +229,12 @@ impl Store for RedisStore {
                 .cmd("XREVRANGE")
                 .arg(name(tenant, key, "history"))
                 .arg(&["+", "-", "COUNT"])
-                .arg(limit.min(HISTORY_LIMIT));
+                .arg(limit.clamp(1, HISTORY_LIMIT));
             let found = self.checked(&commands, self.write_timeout()).await?;
-            replies::history(found.first().unwrap_or(&Value::Nil))
+            let mut entries = replies::history(found.first().unwrap_or(&Value::Nil))?;
+            // Redis takes a count of 0 for something else.
+            entries.truncate(limit);
+            Ok(entries)
         })
     }
 

@@ -62,7 +62,7 @@ def start_haproxy(chain: Chain, sink_port: int) -> Hop:
     config = chain.directory / "haproxy.cfg"
     config.write_text(
         f"""global
-    nbthread {len(chain.cores)}
+    nbthread {len(chain.place.cores)}
     maxconn 4000
 defaults
     mode tcp

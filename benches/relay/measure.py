@@ -10,7 +10,7 @@ from collections import Counter
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from chain import BenchError, Chain, Process, find_tool
+from chain import BenchError, Chain, Place, Process, find_tool
 from hops import Hop, start_hop, start_sink
 from scenarios import Scenario
 
@@ -53,10 +53,10 @@ class Measurement:
 
 
 def measure(
-    scenario: Scenario, hop_name: str, messages: int, cores: set[int], binary: Path
+    scenario: Scenario, hop_name: str, messages: int, place: Place, binary: Path
 ) -> Measurement:
     """Starts a fresh chain, warms it up, and measures one load through it."""
-    with Chain(cores) as chain:
+    with Chain(place) as chain:
         sink, sink_port = start_sink(chain)
         hop = start_hop(chain, hop_name, sink_port, binary)
         warm_up = 2 * scenario.sessions
@@ -166,14 +166,14 @@ def incomplete(why: str, count: int, messages: int, hop: Hop, source: Process) -
     return text
 
 
-def verify(hop_name: str, cores: set[int], binary: Path) -> None:
+def verify(hop_name: str, place: Place, binary: Path) -> None:
     """Sends some mail with many recipients through a hop and compares what the sink dumped.
 
     Counting messages would not notice a recipient that is lost, doubled or put into another
     message. Raises BenchError if any is.
     """
     scenario = Scenario("verify", 10_240, True, 50, 20, 200)
-    with Chain(cores) as chain:
+    with Chain(place) as chain:
         dumps = chain.directory / "dumps"
         dumps.mkdir()
         dumps.chmod(0o777)

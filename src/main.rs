@@ -9,7 +9,8 @@ fn main() {
         .iter()
         .position(|a| a == "--config")
         .map(|i| std::path::PathBuf::from(&args[i + 1]));
-    let loaded = sendgate::config::Config::load(file.as_deref(), std::env::vars()).unwrap();
+    let loaded = sendgate::config::Config::load(file.as_deref(), std::env::vars())
+        .unwrap_or_else(|e| panic!("{e}"));
     tokio::runtime::Runtime::new()
         .unwrap()
         .block_on(sendgate::cli::serve::run(loaded, file))

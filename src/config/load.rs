@@ -17,6 +17,21 @@ pub struct Loaded {
     pub config: Config,
     /// The file it was read from; none when there is none and the defaults hold.
     pub file: Option<PathBuf>,
+    /// Where each value was written, without the values.
+    places: Node,
+}
+
+impl Loaded {
+    /// A problem with a key of a table, such as a file that it names and that cannot be read.
+    #[must_use]
+    pub fn problem(&self, table: &str, key: &str, message: impl Into<String>) -> Problem {
+        let path = KeyPath::of(table).key(key);
+        Problem {
+            origin: self.places.place(&path),
+            key: path.to_string(),
+            message: message.into(),
+        }
+    }
 }
 
 /// Where a file is looked for when nobody names one.
@@ -64,7 +79,14 @@ impl Config {
         }
         problems.extend(password_in_open_file(&tree, mode));
         match config {
-            Some(config) if problems.is_empty() => Ok(Loaded { config, file }),
+            Some(config) if problems.is_empty() => {
+                tree.forget_values();
+                Ok(Loaded {
+                    config,
+                    file,
+                    places: tree,
+                })
+            }
             _ => Err(ConfigError::of(problems)),
         }
     }

@@ -92,6 +92,19 @@ impl Node {
         entries.iter().map(|entry| entry.key.as_str())
     }
 
+    /// Drops every value and keeps the places: passwords are among the values (A6).
+    pub(super) fn forget_values(&mut self) {
+        match &mut self.value {
+            Value::List(nodes) => nodes.iter_mut().for_each(Self::forget_values),
+            Value::Table(entries) => {
+                entries
+                    .iter_mut()
+                    .for_each(|entry| entry.node.forget_values());
+            }
+            value => *value = Value::Broken,
+        }
+    }
+
     /// Sets a key of a table; what is not a table stays as it is and is reported when it is read.
     pub(super) fn set(&mut self, key: &str, node: Self) {
         let Value::Table(entries) = &mut self.value else {

@@ -2,18 +2,17 @@
 //!
 //! An adapter gives a [`Fixture`] and lets [`contract_tests!`] make one test of each case.
 
+mod samples;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::ledger::{Ledger, LedgerOptions};
-use super::{Commit, CommitOutcome, HISTORY_LIMIT, HistoryEntry, Meta, SCHEMA, Store, StoreError};
-use crate::mail::EnhancedStatus;
-use crate::suppression::event::{BounceKind, Effect, Grounds};
-use crate::suppression::record::{Bounces, Complaint, Consent, DoNotEmail, Erased, Reset};
-use crate::suppression::{
-    Change, Event, EventId, EventRules, Finding, KeyMaker, RecipientKey, Record, Scope, Tenant,
-};
-use crate::timestamp::Timestamp;
+pub(crate) use self::samples::{consent, event, full_record, key, keys, ledger, meta, tenant};
+
+use super::ledger::Ledger;
+use super::{Commit, CommitOutcome, HISTORY_LIMIT, HistoryEntry, Store, StoreError};
+use crate::suppression::event::{Effect, Grounds};
+use crate::suppression::{Change, Event, Finding, RecipientKey, Record, Scope, Tenant};
 
 /// How an adapter lets the suite reach behind it.
 pub(crate) trait Fixture {
@@ -58,44 +57,6 @@ pub(crate) use contract_tests;
 
 const GENERATION: &str = "0123456789abcdef0123456789abcdef";
 
-pub(crate) fn tenant() -> Tenant {
-    Tenant::default()
-}
-
-pub(crate) fn key(number: u8) -> RecipientKey {
-    RecipientKey::from_bytes([number; 16])
-}
-
-pub(crate) fn meta(generation: &str) -> Meta {
-    Meta {
-        schema: SCHEMA,
-        key_check: keys().check_value(),
-        generation: generation.to_owned(),
-    }
-}
-
-pub(crate) fn keys() -> KeyMaker {
-    KeyMaker::new(b"a pepper for tests")
-}
-
-/// The event of this number: a soft bounce, so that each one counts.
-pub(crate) fn event(number: u64) -> Event {
-    Event {
-        id: EventId::of(&[b"contract", &number.to_be_bytes()]),
-        at: Timestamp::from_millis(1_000_000 + number),
-        actor: "mx.example.net".to_owned(),
-        via: "returns".to_owned(),
-        message_at: None,
-        address: Some("a@example.com".to_owned()),
-        change: Change::Bounce {
-            kind: BounceKind::Soft,
-            status: Some(EnhancedStatus::of(4, 2, 2)),
-            diagnostic: Some(format!("\"full\"\u{2028}é {number}")),
-            campaign: None,
-        },
-    }
-}
-
 fn entry(number: u64) -> HistoryEntry {
     HistoryEntry {
         event: event(number),
@@ -116,18 +77,6 @@ pub(crate) async fn ready(fixture: &impl Fixture) -> Arc<dyn Store> {
     store.create_meta(&meta(GENERATION)).await.unwrap();
     store.expect_generation(GENERATION);
     store
-}
-
-pub(crate) fn ledger(store: &Arc<dyn Store>) -> Ledger {
-    Ledger::new(
-        Arc::clone(store),
-        keys(),
-        LedgerOptions {
-            rules: EventRules::default(),
-            timeout: Duration::from_secs(2),
-            remember: Duration::from_secs(3600),
-        },
-    )
 }
 
 struct Write<'a> {
@@ -492,65 +441,4 @@ pub(crate) async fn what_is_too_large_is_refused(fixture: &impl Fixture) {
     };
     let recorded = ledger(&store).record(&tenant(), &key(1), event).await;
     assert_eq!(recorded.unwrap().effect, Some(Effect::Changed));
-}
-
-fn consent(at: u64) -> Consent {
-    Consent {
-        at: Timestamp::from_millis(at),
-        last: Some(Timestamp::from_millis(at + 1)),
-        via: "one-click".to_owned(),
-        actor: "recipient".to_owned(),
-        campaign: Some("spring".to_owned()),
-        reason: Some("too many".to_owned()),
-        comment: Some("said \"stop\"".to_owned()),
-        evidence: Some("form of 2026".to_owned()),
-    }
-}
-
-/// A record in which every field is set.
-pub(crate) fn full_record() -> Record {
-    let at = Timestamp::from_millis;
-    let bounces = |count| Bounces {
-        count,
-        first: at(10),
-        last: at(20),
-        status: Some(EnhancedStatus::of(5, 1, 1)),
-        diagnostic: Some("no such user".to_owned()),
-        campaign: Some("spring".to_owned()),
-    };
-    let reset = Reset {
-        at: at(30),
-        by: "operator".to_owned(),
-        reason: Some("asked".to_owned()),
-    };
-    Record {
-        address: Some("\"a b\"@example.com".to_owned()),
-        opt_outs: [
-            (Scope::All, consent(1)),
-            (Scope::list("news.example.com").unwrap(), consent(2)),
-        ]
-        .into(),
-        opt_ins: [(Scope::topic("offers").unwrap(), consent(3))].into(),
-        do_not_email: Some(DoNotEmail {
-            at: at(40),
-            by: "operator".to_owned(),
-            why: "asked by phone".to_owned(),
-            until: Some(at(50)),
-            auto: true,
-        }),
-        complaint: Some(Complaint {
-            at: at(60),
-            stream: Some("campaign".to_owned()),
-            also: vec!["receipts".to_owned()],
-            source: "mx.example.net".to_owned(),
-        }),
-        hard: Some(bounces(1)),
-        soft: Some(bounces(7)),
-        hard_reset: Some(reset.clone()),
-        soft_reset: Some(reset),
-        erased: Some(Erased {
-            at: at(70),
-            by: "operator".to_owned(),
-        }),
-    }
 }

@@ -14,7 +14,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
-use prometheus_client::registry::{Registry, Unit};
+use prometheus_client::registry::{Metric, Registry, Unit};
 
 use crate::log::writer::LogMetrics;
 use crate::suppression::{Reason, Verdict};
@@ -211,131 +211,96 @@ impl Metrics {
             let _ = self.transactions.get_or_create(&Outcome { outcome });
         }
     }
-
-    /// Names every metric. The registry adds `sendgate_` in front, and units and `_total` behind.
-    fn register(&mut self) {
-        let registry = &mut self.registry;
-        registry.register(
-            "build",
-            "The program.",
-            Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]),
-        );
-        registry.register(
-            "connections_open",
-            "Connections of clients that are open.",
-            self.connections_open.clone(),
-        );
-        registry.register(
-            "connections",
-            "Connections of clients that were opened.",
-            self.connections.clone(),
-        );
-        registry.register(
-            "connections_refused",
-            "Connections of clients that were turned away.",
-            self.connections_refused.clone(),
-        );
-        registry.register(
-            "recipients",
-            "Recipients that were judged.",
-            self.recipients.clone(),
-        );
-        registry.register(
-            "transactions",
-            "Transactions that ended.",
-            self.transactions.clone(),
-        );
-        registry.register_with_unit(
-            "lookup_duration",
-            "How long the store took to answer a look-up.",
-            Unit::Seconds,
-            self.lookup_duration.clone(),
-        );
-        registry.register(
-            "lookup_keys",
-            "Recipients that the store was asked for.",
-            self.lookup_keys.clone(),
-        );
-        registry.register(
-            "lookup_keys_unavailable",
-            "Recipients for whom the store had no answer.",
-            self.lookup_keys_unavailable.clone(),
-        );
-        registry.register(
-            "upstream_connections",
-            "Connections to the upstream that were made.",
-            self.upstream_connections.clone(),
-        );
-        registry.register(
-            "upstream_failures",
-            "Times that the upstream could not be reached or was lost.",
-            self.upstream_failures.clone(),
-        );
-        registry.register(
-            "upstream_idle_connections",
-            "Connections to the upstream that wait for the next transaction.",
-            self.upstream_idle.clone(),
-        );
-        registry.register(
-            "events",
-            "Events that were applied to records.",
-            self.events.clone(),
-        );
-        registry.register(
-            "reports",
-            "Messages that came to a returns listener.",
-            self.reports.clone(),
-        );
-        registry.register(
-            "log_lines",
-            "Lines of the suppression log that were written.",
-            self.log_lines.clone(),
-        );
-        registry.register(
-            "log_lost_lines",
-            "Lines of the suppression log that were lost.",
-            self.log_lost_lines.clone(),
-        );
-        registry.register(
-            "store_alarm",
-            "1 while the store is not the one we know: emptied, swapped or foreign.",
-            self.store_alarm.clone(),
-        );
-        registry.register(
-            "error_replies",
-            "Replies to clients of 4yz and 5yz.",
-            self.error_replies.clone(),
-        );
-    }
 }
 
 impl Default for Metrics {
+    /// Names every metric. The registry adds `sendgate_` in front, units and `_total` behind, and a
+    /// full stop to the help.
     fn default() -> Self {
-        let mut metrics = Self {
-            registry: Registry::with_prefix("sendgate"),
+        let mut registry = Registry::with_prefix("sendgate");
+        let r = &mut registry;
+        r.register(
+            "build",
+            "The program",
+            Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]),
+        );
+        let metrics = Self {
             names: Names::default(),
-            connections_open: Family::default(),
-            connections: Family::default(),
-            connections_refused: Family::default(),
-            recipients: Family::default(),
-            transactions: Family::default(),
-            lookup_duration: Histogram::new(LOOKUP_BUCKETS),
-            lookup_keys: Counter::default(),
-            lookup_keys_unavailable: Counter::default(),
-            upstream_connections: Counter::default(),
-            upstream_failures: Family::default(),
-            upstream_idle: Gauge::default(),
-            events: Family::default(),
-            reports: Family::default(),
-            log_lines: Counter::default(),
-            log_lost_lines: Counter::default(),
-            store_alarm: Gauge::default(),
-            error_replies: Family::default(),
+            connections_open: new(
+                r,
+                "connections_open",
+                "Connections of clients that are open",
+            ),
+            connections: new(r, "connections", "Connections of clients that were opened"),
+            connections_refused: new(
+                r,
+                "connections_refused",
+                "Connections of clients that were turned away",
+            ),
+            recipients: new(r, "recipients", "Recipients that were judged"),
+            transactions: new(r, "transactions", "Transactions that ended"),
+            lookup_duration: lookup_duration(r),
+            lookup_keys: new(r, "lookup_keys", "Recipients that the store was asked for"),
+            lookup_keys_unavailable: new(
+                r,
+                "lookup_keys_unavailable",
+                "Recipients for whom the store had no answer",
+            ),
+            upstream_connections: new(
+                r,
+                "upstream_connections",
+                "Connections to the upstream that were made",
+            ),
+            upstream_failures: new(
+                r,
+                "upstream_failures",
+                "Times that the upstream could not be reached or was lost",
+            ),
+            upstream_idle: new(
+                r,
+                "upstream_idle_connections",
+                "Connections to the upstream that wait for the next transaction",
+            ),
+            events: new(r, "events", "Events that were applied to records"),
+            reports: new(r, "reports", "Messages that came to a returns listener"),
+            log_lines: new(
+                r,
+                "log_lines",
+                "Lines of the suppression log that were written",
+            ),
+            log_lost_lines: new(
+                r,
+                "log_lost_lines",
+                "Lines of the suppression log that were lost",
+            ),
+            store_alarm: new(
+                r,
+                "store_alarm",
+                "1 while the store is not the one we know: emptied, swapped or foreign",
+            ),
+            error_replies: new(r, "error_replies", "Replies to clients of 4yz and 5yz"),
+            registry,
         };
-        metrics.register();
         metrics.begin_at_zero();
         metrics
     }
+}
+
+/// A metric of this name, and its help, in the registry.
+fn new<M: Metric + Clone + Default>(registry: &mut Registry, name: &str, help: &str) -> M {
+    let metric = M::default();
+    registry.register(name, help, metric.clone());
+    metric
+}
+
+fn lookup_duration(registry: &mut Registry) -> Histogram {
+    let (name, help) = (
+        "lookup_duration",
+        "How long the store took to answer a look-up",
+    );
+    let histogram = Histogram::new(LOOKUP_BUCKETS);
+    registry.register_with_unit(name, help, Unit::Seconds, histogram.clone());
+    histogram
 }
 
 impl LogMetrics for Metrics {

@@ -23,7 +23,7 @@ pub(super) fn check(config: &Config, findings: &mut Findings) {
 fn check_limits(config: &Config, findings: &mut Findings) {
     let limits = &config.limits;
     let count = |number: usize| number as u64;
-    let bounds: [(&str, u64, u64, &str); 12] = [
+    let bounds: [(&str, u64, u64, &str); 11] = [
         (
             "message_size_limit",
             limits.message_size_limit,
@@ -80,12 +80,6 @@ fn check_limits(config: &Config, findings: &mut Findings) {
             limits.upstream_reply_limit,
             4096,
             "octets, or honest replies are refused",
-        ),
-        (
-            "message_size_limit",
-            limits.message_size_limit,
-            limits.header_size_limit,
-            "octets, as header_size_limit is",
         ),
     ];
     for (key, value, least, why) in bounds {

@@ -223,8 +223,8 @@ fn bounds() {
         "limits.text_line_limit: 998 is too small",
     );
     check(
-        "limits.message_size_limit=70000",
-        "limits.message_size_limit: 70000 is too small; the least is 262144",
+        "limits.message_size_limit=60000",
+        "limits.message_size_limit: 60000 is too small; the least is 65536",
     );
     check(
         "limits.error_limit=0",

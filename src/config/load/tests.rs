@@ -163,3 +163,17 @@ fn a_file_that_is_no_text_is_no_panic() {
     );
     assert!(Config::load(Some(folder.0.path()), none()).is_err());
 }
+
+#[test]
+fn a6_what_is_loaded_shows_no_secret() {
+    let folder = Folder::new();
+    let file = folder.file("[store]\nurl = 'redis://:hunter2@h'\n", 0o600);
+    let secret = ("SENDGATE_KEYS_PEPPER".to_owned(), "hunter2".to_owned());
+    let loaded = Config::load(Some(&file), [secret].into_iter()).unwrap();
+    assert!(!format!("{loaded:?}").contains("hunter2"), "{loaded:?}");
+    let problem = loaded.problem("store", "url", "is gone").to_string();
+    assert_eq!(
+        problem,
+        format!("{}:2:7: store.url: is gone", file.display())
+    );
+}

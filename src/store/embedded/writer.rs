@@ -107,7 +107,7 @@ fn run(mut waiting: mpsc::Receiver<Waiting>, file: &DatabaseFile, generation: &G
 
 fn refuse(batch: &mut Vec<Waiting>, error: &StoreError) {
     for (_, waiter) in batch.drain(..) {
-        let _ = waiter.send(Err(unavailable(error)));
+        let _ = waiter.send(Err(same(error)));
     }
 }
 
@@ -157,6 +157,15 @@ fn commit(
     match check(generation, tables::written_meta(transaction)?) {
         Ok(()) => Ok(tables::commit(transaction, write, now)?.map(Outcome::Commit)),
         Err(error) => Ok(Err(error)),
+    }
+}
+
+/// The error for one more of those who wait.
+fn same(error: &StoreError) -> StoreError {
+    match error {
+        StoreError::Unavailable(cause) => StoreError::Unavailable(cause.clone()),
+        StoreError::Corrupt(cause) => StoreError::Corrupt(cause.clone()),
+        StoreError::Foreign(cause) => StoreError::Foreign(cause.clone()),
     }
 }
 

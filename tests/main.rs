@@ -1,3 +1,10 @@
-//! x
+//! Every integration test in one program: they share a harness and link once.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "a helper of a test may fail it as the test itself may"
+)]
 
 mod bounces;
+mod harness;
+mod relay;

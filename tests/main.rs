@@ -6,5 +6,11 @@
 )]
 
 mod bounces;
+mod crash;
+mod dice;
 mod harness;
+mod outage;
+mod peers;
 mod relay;
+mod story;
+mod transparency;

@@ -1,7 +1,7 @@
 //! The story of an address: it bounces and is refused, an operator lets it go, it is mailed again;
 //! and what its owner and the operators say about it counts from the next message on.
 
-use serde_json::json;
+use std::process::Command;
 
 use crate::harness::{Client, FakeUpstream, Gateway, Options};
 
@@ -21,9 +21,10 @@ fn a_bounce_stops_the_next_message_until_an_operator_removes_it() {
     refused(&gateway, "550 5.1.1 ", "hard_bounce");
     assert_eq!(upstream.messages().len(), 1);
 
-    let reset = json!({"hard": true, "reason": "the mailbox is back"});
-    let changed = gateway.admin().change(READER, "reset-bounces", &reset);
-    assert_eq!(changed["effect"], "changed");
+    let shown = operator(&gateway, &["recipient", "show", READER]);
+    assert!(shown.contains("hard bounce"), "{shown}");
+    let reason = "--reason=the mailbox is back";
+    operator(&gateway, &["recipient", "reset-bounces", READER, reason]);
     gateway.client().deliver(READER, "250 ");
     assert_eq!(upstream.messages().len(), 2);
 
@@ -32,6 +33,8 @@ fn a_bounce_stops_the_next_message_until_an_operator_removes_it() {
     let history = history.json()["history"].clone();
     let kinds: Vec<_> = history.as_array().unwrap().iter().map(kind).collect();
     assert_eq!(kinds, ["reset_bounces", "bounce"]);
+    assert_eq!(history[0]["event"]["via"], "cli");
+    assert_eq!(history[1]["event"]["via"], "returns");
 }
 
 #[test]
@@ -50,19 +53,21 @@ fn b4_the_same_report_counts_once_and_another_counts_again() {
 fn what_the_reader_and_the_operator_say_counts_from_the_next_message_on() {
     let upstream = FakeUpstream::start();
     let gateway = gateway(&upstream);
-    let admin = gateway.admin();
+    let does = |arguments: &[&str]| {
+        operator(&gateway, &[&["recipient"], arguments].concat());
+    };
 
-    admin.opt_out(READER);
+    does(&["opt-out", READER]);
     refused(&gateway, "550 5.7.1 ", "opt_out");
-    admin.change(READER, "opt-in", &json!({"reason": "asked at the counter"}));
+    does(&["opt-in", READER, "--reason=asked at the counter"]);
     gateway.client().deliver(READER, "250 ");
 
-    admin.block(READER);
+    does(&["block", READER, "--why=asked by phone"]);
     refused(&gateway, "550 5.7.1 ", "do_not_email");
     // An opt-in is the reader's word about mail; it does not lift what an operator decided.
-    admin.change(READER, "opt-in", &json!({"reason": "asked once more"}));
+    does(&["opt-in", READER, "--reason=asked once more"]);
     refused(&gateway, "550 5.7.1 ", "do_not_email");
-    admin.change(READER, "unblock", &json!({"reason": "it was the wrong one"}));
+    does(&["unblock", READER, "--reason=it was the wrong one"]);
     gateway.client().deliver(READER, "250 ");
     assert_eq!(upstream.messages().len(), 2);
 }
@@ -89,6 +94,20 @@ fn gateway(upstream: &FakeUpstream) -> Gateway {
     Options::before(upstream)
         .extra("[return_path]\ndomain = \"bounces.example.com\"")
         .start()
+}
+
+/// Runs the program as an operator does, and answers what it printed.
+#[track_caller]
+fn operator(gateway: &Gateway, arguments: &[&str]) -> String {
+    let ran = Command::new(env!("CARGO_BIN_EXE_sendgate"))
+        .arg("--config")
+        .arg(gateway.dir().path().join("sendgate.toml"))
+        .args(arguments)
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&ran.stderr);
+    assert!(ran.status.success(), "{arguments:?}: {said}");
+    String::from_utf8_lossy(&ran.stdout).into_owned()
 }
 
 /// The next message to the reader is refused at RCPT, and the log says why.

@@ -48,6 +48,21 @@ pub(crate) enum Act {
     After(Duration, Box<Self>),
 }
 
+impl Act {
+    /// Whether it is a 2xx, in the end.
+    fn accepts(&self) -> bool {
+        match self {
+            Self::Usual => true,
+            Self::Say(line) | Self::SayAndClose(line) | Self::Dribble(line) => {
+                line.starts_with('2')
+            }
+            Self::Raw(bytes) => bytes.starts_with(b"2"),
+            Self::After(_, act) => act.accepts(),
+            _ => false,
+        }
+    }
+}
+
 /// What is to be done next.
 enum Next {
     Continue,
@@ -267,13 +282,7 @@ impl Session<'_> {
         };
         let act = self.ask(".", "");
         // Written down before it is said: who hears the 250 finds the message accepted.
-        let accepts = match &act {
-            Act::Usual => true,
-            Act::Say(line) | Act::SayAndClose(line) | Act::Dribble(line) => line.starts_with('2'),
-            Act::Raw(bytes) => bytes.starts_with(b"2"),
-            _ => false,
-        };
-        lock(&self.shared.record).messages[index].accepted = accepts;
+        lock(&self.shared.record).messages[index].accepted = act.accepts();
         self.act(act, "250 2.0.0 queued as 4711").0
     }
 

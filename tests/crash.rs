@@ -48,7 +48,11 @@ fn c1_f20_killed_at_each_step_of_the_upstream() {
 
         let gateway = options.dir(&gateway.dir()).start();
         sender.connect(gateway.smtp()).unwrap();
-        assert_eq!(sender.send_message("<1@example.com>", 10), Some(250), "{verb}");
+        assert_eq!(
+            sender.send_message("<1@example.com>", 10),
+            Some(250),
+            "{verb}"
+        );
         assert_eq!(upstream.messages().len(), there + 1, "{verb}");
     }
 }
@@ -81,7 +85,11 @@ fn c1_f20_killed_at_each_step_of_the_client() {
         }
         gateway.kill();
         client.rest();
-        assert_eq!(upstream.messages().len(), usize::from(step > 4), "step {step}");
+        assert_eq!(
+            upstream.messages().len(),
+            usize::from(step > 4),
+            "step {step}"
+        );
         gateway = options.clone().dir(&dir).start();
         // What the store acknowledged has survived each of the crashes.
         let mut client = gateway.client();
@@ -99,10 +107,13 @@ fn c1_f20_nothing_acknowledged_is_lost_when_it_is_killed_again_and_again() {
     let load = Load::start(8, gateway.smtp());
     let mut dice = Dice::new(20);
     for round in 0..12 {
-        let until = Instant::now() + Duration::from_millis(50 + u64::try_from(dice.below(250)).unwrap());
+        let until =
+            Instant::now() + Duration::from_millis(50 + u64::try_from(dice.below(250)).unwrap());
         // Some work first, so that each crash hits something.
         load.wait_for_deliveries(round * 5);
-        eventually("the moment of the crash", || (Instant::now() >= until).then_some(()));
+        eventually("the moment of the crash", || {
+            (Instant::now() >= until).then_some(())
+        });
         gateway.kill();
         gateway = options.clone().dir(&dir).start();
         load.go_on_at(gateway.smtp());
@@ -170,7 +181,9 @@ fn c2_a_message_in_flight_is_finished_after_sigterm() {
 #[test]
 fn c2_the_drain_timeout_cuts_off_a_client_that_never_ends_its_message() {
     let upstream = FakeUpstream::start();
-    let mut gateway = Options::before(&upstream).timeouts("drain = \"300ms\"").start();
+    let mut gateway = Options::before(&upstream)
+        .timeouts("drain = \"300ms\"")
+        .start();
     let mut client = gateway.client();
     client.envelope(&["b@example.net"]);
     client.say("DATA", "354 ");
@@ -186,14 +199,21 @@ fn c4_no_message_content_is_written_to_disk() {
     const MARK: &str = "this-is-the-marked-body";
     let upstream = FakeUpstream::start();
     let mut gateway = Options::before(&upstream).listener("scopes = true").start();
-    gateway.admin().change("c@example.net", "opt-out", &json!({"scope": "list:news.example.com"}));
+    gateway.admin().change(
+        "c@example.net",
+        "opt-out",
+        &json!({"scope": "list:news.example.com"}),
+    );
     let mut client = gateway.client();
     client.envelope(&["b@example.net", "c@example.net"]);
     client.data(format!("Subject: {MARK}\r\n\r\n{MARK}\r\n"));
     client.expect("250 ");
     client.envelope(&["b@example.net"]);
     client.say("DATA", "354 ");
-    client.send(format!("Subject: {MARK}\r\n\r\n{}", format!("{MARK}\r\n").repeat(20_000)));
+    client.send(format!(
+        "Subject: {MARK}\r\n\r\n{}",
+        format!("{MARK}\r\n").repeat(20_000)
+    ));
     gateway.wait_for_log(2);
     assert_is_nowhere(MARK, gateway.dir().path());
     gateway.kill();

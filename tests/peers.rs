@@ -35,7 +35,11 @@ fn smtp_source_to_smtp_sink() {
     let log = gateway.wait_for_log(3 * MESSAGES);
     assert_eq!(log.len(), 3 * MESSAGES);
     let rejected = log.iter().filter(|line| line["verdict"] == "reject");
-    assert!(rejected.clone().all(|line| line["recipient"] == "2load@example.net"));
+    assert!(
+        rejected
+            .clone()
+            .all(|line| line["recipient"] == "2load@example.net")
+    );
     assert_eq!(rejected.count(), MESSAGES);
 }
 
@@ -59,6 +63,8 @@ fn gateway(upstream: &FakeUpstream, options: Options) -> Gateway {
     let url = format!("smtp://{}", upstream.address());
     let gateway = options.upstream_url(&url).start();
     let reason = json!({"reason": "asked for it"});
-    gateway.admin().change("out@example.net", "opt-out", &reason);
+    gateway
+        .admin()
+        .change("out@example.net", "opt-out", &reason);
     gateway
 }

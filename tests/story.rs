@@ -3,7 +3,7 @@
 
 use std::process::Command;
 
-use crate::harness::{Client, FakeUpstream, Gateway, Options};
+use crate::harness::{Client, FakeUpstream, Gateway, Options, eventually};
 
 const READER: &str = "reader@example.net";
 
@@ -29,7 +29,9 @@ fn a_bounce_stops_the_next_message_until_an_operator_removes_it() {
     assert_eq!(upstream.messages().len(), 2);
 
     // Both the bounce and its removal can be told afterwards, newest first.
-    let history = gateway.admin().get(&format!("/v1/recipients/{READER}/history"));
+    let history = gateway
+        .admin()
+        .get(&format!("/v1/recipients/{READER}/history"));
     let history = history.json()["history"].clone();
     let kinds: Vec<_> = history.as_array().unwrap().iter().map(kind).collect();
     assert_eq!(kinds, ["reset_bounces", "bounce"]);
@@ -83,7 +85,9 @@ fn an_opt_out_of_a_list_leaves_the_other_lists_alone() {
         ("offers.example.com", "250 "),
     ] {
         client.envelope(&[READER]);
-        client.data(format!("Subject: a\r\nList-Id: News <{list}>\r\n\r\nHello.\r\n"));
+        client.data(format!(
+            "Subject: a\r\nList-Id: News <{list}>\r\n\r\nHello.\r\n"
+        ));
         client.expect(expected);
     }
     assert_eq!(upstream.messages().len(), 1);
@@ -113,20 +117,18 @@ fn operator(gateway: &Gateway, arguments: &[&str]) -> String {
 /// The next message to the reader is refused at RCPT, and the log says why.
 #[track_caller]
 fn refused(gateway: &Gateway, expected: &str, reason: &str) {
-    let lines = gateway.log().len();
     let mut client = gateway.client();
     client.say("MAIL FROM:<news@bounces.example.com>", "250 ");
     let reply = client.say(&format!("RCPT TO:<{READER}>"), expected);
     client.say("DATA", "554 5.5.1 ");
     client.quit();
-    let log = gateway.wait_for_log(lines + 1);
-    let line = log
-        .iter()
-        .rfind(|line| line["verdict"] == "reject")
-        .unwrap();
+    let line = eventually("the line in the log", || {
+        let mut log = gateway.log().into_iter();
+        log.find(|line| line["reply"] == reply.last_line())
+    });
+    assert_eq!(line["verdict"], "reject");
     assert_eq!(line["reason"], reason);
     assert_eq!(line["recipient"], READER);
-    assert_eq!(line["reply"], reply.last_line());
 }
 
 /// A mail server brings a report about the reader to the returns listener.

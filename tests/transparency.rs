@@ -42,7 +42,12 @@ fn w4_r8_a_thousand_messages_arrive_byte_for_byte() {
         );
         // One field of four lines, and nothing behind it.
         let lines: Vec<_> = received.split_inclusive(|&byte| byte == b'\n').collect();
-        assert_eq!(lines.len(), 4, "message {number}: {}", received.escape_ascii());
+        assert_eq!(
+            lines.len(),
+            4,
+            "message {number}: {}",
+            received.escape_ascii()
+        );
         assert!(lines[1..].iter().all(|line| line.starts_with(b"\t")));
     }
     assert!(!upstream.heard_bare_bytes());

@@ -58,7 +58,10 @@ impl Sender {
             }
         }
         let line = format!("{}\r\n", "x".repeat(70));
-        let body = format!("Message-ID: {id}\r\nSubject: load\r\n\r\n{}.\r\n", line.repeat(size / 72));
+        let body = format!(
+            "Message-ID: {id}\r\nSubject: load\r\n\r\n{}.\r\n",
+            line.repeat(size / 72)
+        );
         let (first, second) = body.split_at(self.dice.below(body.len()));
         self.write(first)?;
         self.say(second)
@@ -70,12 +73,18 @@ impl Sender {
     }
 
     fn write(&mut self, text: &str) -> io::Result<()> {
-        let connection = self.connection.as_mut().ok_or(io::ErrorKind::NotConnected)?;
+        let connection = self
+            .connection
+            .as_mut()
+            .ok_or(io::ErrorKind::NotConnected)?;
         connection.get_mut().write_all(text.as_bytes())
     }
 
     fn reply(&mut self) -> io::Result<u16> {
-        let connection = self.connection.as_mut().ok_or(io::ErrorKind::NotConnected)?;
+        let connection = self
+            .connection
+            .as_mut()
+            .ok_or(io::ErrorKind::NotConnected)?;
         loop {
             let mut line = String::new();
             connection.read_line(&mut line)?;
@@ -141,7 +150,10 @@ impl Load {
     /// Stops, and hands in the books.
     pub(super) fn stop(self) -> Tally {
         self.shared.over.store(true, Ordering::SeqCst);
-        let entries = self.threads.into_iter().flat_map(|thread| thread.join().unwrap());
+        let entries = self
+            .threads
+            .into_iter()
+            .flat_map(|thread| thread.join().unwrap());
         Tally {
             entries: entries.collect(),
         }
@@ -169,7 +181,9 @@ impl Shared {
                     delivered: false,
                 });
             }
-            let Some(entry) = entries.last_mut() else { continue };
+            let Some(entry) = entries.last_mut() else {
+                continue;
+            };
             entry.attempts += 1;
             if sender.send_message(&entry.id, dice.below(60_000)) == Some(250) {
                 entry.delivered = true;
@@ -195,9 +209,16 @@ impl Tally {
     #[track_caller]
     pub(super) fn check(&self, messages: &[Message]) {
         let mut there: HashMap<&str, usize> = HashMap::new();
-        let texts: Vec<_> = messages.iter().filter(|m| m.accepted).map(Message::text).collect();
+        let texts: Vec<_> = messages
+            .iter()
+            .filter(|m| m.accepted)
+            .map(Message::text)
+            .collect();
         for text in &texts {
-            let id = text.split("Message-ID: ").nth(1).and_then(|rest| rest.split("\r\n").next());
+            let id = text
+                .split("Message-ID: ")
+                .nth(1)
+                .and_then(|rest| rest.split("\r\n").next());
             *there.entry(id.unwrap()).or_default() += 1;
         }
         for entry in &self.entries {

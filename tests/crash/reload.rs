@@ -36,7 +36,10 @@ fn a_second_gateway_on_the_same_port_says_what_to_do() {
 fn a_second_gateway_on_the_same_embedded_store_says_what_to_do() {
     let upstream = FakeUpstream::start();
     let first = Options::before(&upstream).start();
-    let url = format!("embedded:{}", first.dir().path().join("store.redb").display());
+    let url = format!(
+        "embedded:{}",
+        first.dir().path().join("store.redb").display()
+    );
     let said = start_fails(Options::before(&upstream).store_url(&url));
     assert!(said.contains("store.redb"), "{said}");
     assert!(said.contains("another"), "{said}");
@@ -75,7 +78,9 @@ fn s8_an_upstream_that_is_down_does_not_keep_the_gateway_from_starting() {
 #[test]
 fn c5_sighup_reads_the_configuration_again_and_a_bad_one_changes_nothing() {
     let upstream = FakeUpstream::start();
-    let gateway = Options::before(&upstream).listener("suppressed = \"reject\"").start();
+    let gateway = Options::before(&upstream)
+        .listener("suppressed = \"reject\"")
+        .start();
     gateway.admin().opt_out("out@example.net");
     let config = gateway.dir().path().join("sendgate.toml");
     let good = std::fs::read_to_string(&config).unwrap();
@@ -159,7 +164,9 @@ fn reload_as_it_is(gateway: &Gateway, outcome: &str) {
     let count = |text: &str| text.matches(outcome).count();
     let before = count(&gateway.stderr());
     gateway.signal("HUP");
-    crate::harness::eventually(outcome, || (count(&gateway.stderr()) > before).then_some(()));
+    crate::harness::eventually(outcome, || {
+        (count(&gateway.stderr()) > before).then_some(())
+    });
 }
 
 /// What the opted out recipient hears.

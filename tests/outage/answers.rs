@@ -57,7 +57,9 @@ pub(super) fn report(gateway: &Gateway, address: &str) -> String {
 #[track_caller]
 pub(super) fn until_well(gateway: &Gateway, out: &str, fine: &str) {
     eventually("look-ups to be answered", || {
-        at_rcpt(gateway, out).starts_with("550 5.7.1 ").then_some(())
+        at_rcpt(gateway, out)
+            .starts_with("550 5.7.1 ")
+            .then_some(())
     });
     assert!(at_rcpt(gateway, fine).starts_with("250 "));
 }

@@ -37,7 +37,11 @@ fn swaks_to_nobody_but_a_suppressed_recipient() {
     let gateway = gateway(&upstream, Options::default());
     let ran = swaks(&gateway, "--from a@example.com --to out@example.net");
     assert_eq!(ran.code, 24, "{ran:?}");
-    assert!(ran.stdout.contains("Recipient suppressed (opt-out)"), "{}", ran.stdout);
+    assert!(
+        ran.stdout.contains("Recipient suppressed (opt-out)"),
+        "{}",
+        ran.stdout
+    );
     assert!(upstream.commands_of("MAIL").is_empty());
 }
 
@@ -76,7 +80,10 @@ fn swaks_with_tls_and_auth() {
 fn f9_swaks_gone_before_the_dot() {
     let upstream = FakeUpstream::start();
     let gateway = gateway(&upstream, Options::default());
-    swaks(&gateway, "--from a@example.com --to b@example.net --drop-after DATA");
+    swaks(
+        &gateway,
+        "--from a@example.com --to b@example.net --drop-after DATA",
+    );
     let log = gateway.wait_for_log(1);
     assert_eq!(log[0]["outcome"], "aborted");
     assert!(upstream.messages().is_empty());
@@ -86,7 +93,10 @@ fn f9_swaks_gone_before_the_dot() {
 fn f9_swaks_gone_after_the_dot() {
     let upstream = FakeUpstream::start();
     let gateway = gateway(&upstream, Options::default());
-    swaks(&gateway, "--from a@example.com --to b@example.net --drop-after-send DOT");
+    swaks(
+        &gateway,
+        "--from a@example.com --to b@example.net --drop-after-send DOT",
+    );
     // The upstream's answer is logged, because nobody else knows it.
     let log = gateway.wait_for_log(1);
     assert_eq!(log[0]["outcome"], "delivered");
@@ -104,10 +114,12 @@ fn smtplib_delivers_to_the_others_and_reports_the_suppressed() {
     let port = gateway.smtp().port().to_string();
     let ran = run("python3", &["-c", program], &[("GW", &port)]);
     assert_eq!(ran.code, 0, "{ran:?}");
-    let id = gateway.wait_for_log(2)[0]["id"].as_str().unwrap().to_owned();
-    let expected = format!(
-        "{{'out@example.net': (550, b'5.7.1 {id} Recipient suppressed (opt-out)')}}\n"
-    );
+    let id = gateway.wait_for_log(2)[0]["id"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    let expected =
+        format!("{{'out@example.net': (550, b'5.7.1 {id} Recipient suppressed (opt-out)')}}\n");
     assert_eq!(ran.stdout, expected);
     assert_eq!(upstream.message().recipients, ["RCPT TO:<b@example.net>"]);
 }
@@ -129,7 +141,11 @@ fn nodemailer_delivers_to_the_others_and_reports_the_suppressed() {
     assert_eq!(ran.stdout, "50 [ 'b@example.net' ] [ 'out@example.net' ]\n");
     let messages = upstream.messages();
     assert_eq!(messages.len(), 50);
-    assert!(messages.iter().all(|m| m.recipients == ["RCPT TO:<b@example.net>"]));
+    assert!(
+        messages
+            .iter()
+            .all(|m| m.recipients == ["RCPT TO:<b@example.net>"])
+    );
 }
 
 fn swaks(gateway: &Gateway, arguments: &str) -> Ran {
@@ -144,6 +160,10 @@ fn node_modules() -> PathBuf {
     let binary = Path::new(env!("CARGO_BIN_EXE_sendgate"));
     let modules = binary.ancestors().nth(2).unwrap().join("node/node_modules");
     let there = modules.join("nodemailer").is_dir();
-    assert!(there, "no nodemailer in {}: use tests/run", modules.display());
+    assert!(
+        there,
+        "no nodemailer in {}: use tests/run",
+        modules.display()
+    );
     modules
 }

@@ -58,9 +58,17 @@ impl Postfix {
             std::os::unix::fs::chown(&path, owner, None)
                 .unwrap_or_else(|error| panic!("Postfix needs root ({error})"));
         }
-        std::fs::write(postfix.file("config/main.cf"), postfix.main_cf(hostname, settings)).unwrap();
+        std::fs::write(
+            postfix.file("config/main.cf"),
+            postfix.main_cf(hostname, settings),
+        )
+        .unwrap();
         let smtpd = format!("127.0.0.1:{port} inet n - n - - smtpd");
-        std::fs::write(postfix.file("config/master.cf"), format!("{smtpd}{SERVICES}")).unwrap();
+        std::fs::write(
+            postfix.file("config/master.cf"),
+            format!("{smtpd}{SERVICES}"),
+        )
+        .unwrap();
         let ran = postfix.control("start");
         assert_eq!(ran.code, 0, "{ran:?}\n{}", postfix.log());
         postfix

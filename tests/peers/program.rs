@@ -1,14 +1,25 @@
 //! Runs an outside [program](run), which must be there: `tests/run` installs what is missing.
 
 use std::ffi::OsString;
+use std::fmt;
 use std::process::{Command, Stdio};
 
 /// How a program ended and what it said.
-#[derive(Debug)]
 pub(super) struct Ran {
     pub(super) code: i32,
     pub(super) stdout: String,
-    pub(super) stderr: String,
+    stderr: String,
+}
+
+impl fmt::Debug for Ran {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            code,
+            stdout,
+            stderr,
+        } = self;
+        write!(f, "exit code {code}\n{stdout}\n{stderr}")
+    }
 }
 
 /// Runs a program to its end, for a minute at most.

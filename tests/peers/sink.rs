@@ -41,7 +41,9 @@ impl SmtpSink {
             .stderr(Stdio::null())
             .spawn()
             .unwrap_or_else(|error| panic!("smtp-sink ({error}): use tests/run"));
-        eventually("smtp-sink to listen", || TcpStream::connect(("127.0.0.1", port)).ok());
+        eventually("smtp-sink to listen", || {
+            TcpStream::connect(("127.0.0.1", port)).ok()
+        });
         Self {
             port,
             folder,
@@ -59,7 +61,10 @@ impl SmtpSink {
         for entry in std::fs::read_dir(self.folder.path()).unwrap() {
             let bytes = std::fs::read(entry.unwrap().path()).unwrap();
             let dump = String::from_utf8_lossy(&bytes);
-            for recipient in dump.lines().filter_map(|line| line.strip_prefix("X-Rcpt-Args: ")) {
+            for recipient in dump
+                .lines()
+                .filter_map(|line| line.strip_prefix("X-Rcpt-Args: "))
+            {
                 *counts.entry(recipient.to_owned()).or_default() += 1;
             }
         }

@@ -5,6 +5,11 @@
     reason = "a helper of a test may fail it as the test itself may"
 )]
 
+mod attacks;
 mod bounces;
+mod dialogs;
+mod envelope;
 mod harness;
 mod relay;
+mod secrets;
+mod wire;

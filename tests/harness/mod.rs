@@ -22,7 +22,7 @@ mod upstream_session;
 use std::time::{Duration, Instant};
 
 pub(crate) use admin::Admin;
-pub(crate) use client::{Client, Reply};
+pub(crate) use client::{Client, Reply, plain_response};
 pub(crate) use dialog::Dialog;
 pub(crate) use gateway::Gateway;
 pub(crate) use options::Options;
@@ -51,4 +51,19 @@ pub(crate) fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> 
         assert!(Instant::now() < deadline, "waited in vain for {what}");
         std::thread::sleep(TICK);
     }
+}
+
+/// A gateway with a friendly upstream behind it.
+#[track_caller]
+pub(crate) fn plain_gateway() -> (FakeUpstream, Gateway) {
+    let upstream = FakeUpstream::start();
+    let gateway = Options::before(&upstream).start();
+    (upstream, gateway)
+}
+
+/// The ways to send an input: whole, byte by byte, and split in two at each position.
+pub(crate) fn each_way(input: &[u8]) -> Vec<Vec<&[u8]>> {
+    let mut ways = vec![vec![input], input.chunks(1).collect()];
+    ways.extend((1..input.len()).map(|at| vec![&input[..at], &input[at..]]));
+    ways
 }

@@ -36,6 +36,8 @@ pub(crate) enum Act {
     Dribble(&'static str),
     /// Answers with this line and closes.
     SayAndClose(&'static str),
+    /// Answers with these bytes, as they are, and closes.
+    EndAfter(&'static [u8]),
     /// Closes without a word.
     Close,
     /// Ends with a reset.
@@ -206,6 +208,10 @@ impl Session<'_> {
             Act::SayAndClose(line) => {
                 self.say(line);
                 (Next::Over, line.to_owned())
+            }
+            Act::EndAfter(bytes) => {
+                self.write(bytes);
+                (Next::Over, String::new())
             }
             Act::Close => (Next::Over, String::new()),
             Act::Reset => {

@@ -249,10 +249,12 @@ impl Relay {
 
     /// Sends the end of the data and waits for the one reply that decides (R1, R2).
     pub(super) async fn finish(&mut self) -> Ending {
+        self.hear_early_refusal();
         if let Some(connection) = &mut self.connection {
+            // The dot leaves with the rest of the body, and what is heard from now on answers it: a
+            // quick upstream answers before we have even returned from writing.
             connection.client.output().put_slice(b".\r\n");
         }
-        self.flush().await;
         let patience = self.upstream.timeouts().final_reply;
         let (None, Some(connection)) = (&self.failure, &mut self.connection) else {
             let reply = self.failure.clone().unwrap_or_else(answers::upstream_lost);
@@ -306,6 +308,18 @@ impl Relay {
             && !in_data
         {
             self.upstream.give_back(connection);
+        }
+    }
+
+    /// Takes what the upstream said before the end of the data was sent.
+    fn hear_early_refusal(&mut self) {
+        let Some(connection) = &mut self.connection else {
+            return;
+        };
+        match connection.early_reply() {
+            Ok(None) => {}
+            Ok(Some(reply)) => self.refused_early(&reply),
+            Err(lost) => self.lose(&lost),
         }
     }
 

@@ -143,6 +143,7 @@ impl Relay {
             if refusal.is_some() && !pipelining {
                 break;
             }
+            connection.expect_silence()?;
             for &expect in step {
                 queue(connection, expect, transaction);
             }
@@ -195,6 +196,10 @@ impl Relay {
         let Some(connection) = &mut self.connection else {
             return Err(answers::upstream_lost());
         };
+        if let Err(lost) = connection.expect_silence() {
+            self.lose(&lost);
+            return Err(answers::upstream_lost());
+        }
         connection.client.command(Expect::Data, &[b"DATA"]);
         match connection.reply(patience).await {
             Ok((_, reply)) if reply.code() == 354 => {

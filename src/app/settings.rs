@@ -188,6 +188,7 @@ fn smtp_rules(
         clients: listener.clients.clone(),
         relay_domains: domains(&listener.relay_domains)?,
         tls: listener.tls,
+        lenient_line_ends: listener.lenient_line_ends.clone(),
         dsn: false,
     };
     // EHLO may come before AUTH, so the strictest of those who could log in decides (W14).

@@ -244,7 +244,9 @@ fn canonical_literal(inner: &str) -> Result<String, AddressError> {
         Some((tag, number)) if tag.eq_ignore_ascii_case("IPv6") => number
             .parse()
             .map(|address: Ipv6Addr| format!("[ipv6:{address}]")),
-        _ => inner.parse().map(|address: Ipv4Addr| format!("[{address}]")),
+        _ => inner
+            .parse()
+            .map(|address: Ipv4Addr| format!("[{address}]")),
     };
     parsed.map_err(|_| AddressError::Domain)
 }

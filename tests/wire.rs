@@ -75,22 +75,6 @@ fn w3_loopback_is_no_exception() {
 }
 
 #[test]
-fn w3_a_listed_network_may_send_bare_line_feeds() {
-    let upstream = FakeUpstream::start();
-    let gateway = Options::before(&upstream)
-        .listener("lenient_line_ends = [\"127.0.0.0/8\"]")
-        .start();
-    let mut client = gateway.client();
-    client.envelope(&["b@example.net"]);
-    client.data("Subject: a\r\n\r\none\ntwo\r\n");
-    client.expect("250 ");
-    assert_eq!(
-        upstream.message().original(),
-        b"Subject: a\r\n\r\none\ntwo\r\n"
-    );
-}
-
-#[test]
 fn w4_the_body_arrives_byte_for_byte() {
     let (upstream, gateway) = plain_gateway();
     let mut body = b"Subject: bytes\r\nX-Odd : kept\r\n\tfolded\r\n\r\n".to_vec();

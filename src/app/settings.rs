@@ -190,7 +190,6 @@ fn smtp_rules(
         proxy: listener.proxy.clone(),
         xclient: listener.xclient.clone(),
         tls: listener.tls,
-        lenient_line_ends: listener.lenient_line_ends.clone(),
         dsn: false,
     };
     // EHLO may come before AUTH, so the strictest of those who could log in decides (W14).

@@ -349,7 +349,6 @@ fn server_options(settings: &Settings, rules: &ReturnsRules) -> ServerOptions {
             message_size: limits.report_size_limit,
             text_line: limits.text_line_limit,
             pass_long_lines: true,
-            pass_bare_line_feeds: false,
         },
         recipient_limit: limits.recipient_limit,
         error_limit: limits.error_limit,

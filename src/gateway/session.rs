@@ -66,7 +66,7 @@ impl Session {
         overloaded: bool,
     ) -> Self {
         let settings = context.settings.load_full();
-        let server = Server::new(server_options(&settings, &rules, client), false);
+        let server = Server::new(server_options(&settings, &rules), false);
         let timeouts = &settings.timeouts;
         let patience = patience(timeouts, overloaded);
         let wire = Wire::new(stream, server, patience, context.drain.signals());
@@ -332,7 +332,7 @@ pub(super) fn patience(timeouts: &crate::config::Timeouts, overloaded: bool) -> 
     }
 }
 
-fn server_options(settings: &Settings, rules: &SmtpRules, client: IpAddr) -> ServerOptions {
+fn server_options(settings: &Settings, rules: &SmtpRules) -> ServerOptions {
     let limits = &settings.limits;
     let upstream = settings.upstream.known_extensions().unwrap_or_default();
     ServerOptions {
@@ -340,7 +340,6 @@ fn server_options(settings: &Settings, rules: &SmtpRules, client: IpAddr) -> Ser
             message_size: upstream.size_limit(limits.message_size_limit),
             text_line: limits.text_line_limit,
             pass_long_lines: limits.pass_long_lines,
-            pass_bare_line_feeds: is_in(&rules.lenient_line_ends, client),
         },
         recipient_limit: limits.recipient_limit,
         error_limit: limits.error_limit,

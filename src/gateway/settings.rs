@@ -94,8 +94,6 @@ pub struct SmtpRules {
     pub xclient: Vec<IpNet>,
     /// How TLS is offered.
     pub tls: TlsMode,
-    /// Networks whose bare line feeds are let through (W3).
-    pub lenient_line_ends: Vec<IpNet>,
     /// Whether DSN may be offered here: nobody who could log in or connect is discarded from (W14).
     pub dsn: bool,
 }

@@ -15,8 +15,6 @@ pub struct BodyLimits {
     pub text_line: usize,
     /// Whether a longer text line is let through.
     pub pass_long_lines: bool,
-    /// Whether a bare LF is let through, as a character like any other (W3).
-    pub pass_bare_line_feeds: bool,
 }
 
 /// What makes a body unacceptable. It is read to its end all the same, to stay in step.
@@ -132,10 +130,6 @@ impl BodyReader {
                 self.line_length = 0;
                 found + 2
             }
-            (b'\n', _) if self.limits.pass_bare_line_feeds => {
-                self.count(1);
-                found + 1
-            }
             _ => {
                 self.count(1);
                 self.fault = Some(BodyFault::BareByte);
@@ -168,7 +162,6 @@ mod tests {
         message_size: 100_000,
         text_line: 1000,
         pass_long_lines: false,
-        pass_bare_line_feeds: false,
     };
 
     /// The body, its fault if it ended, and what is left behind the end.
@@ -273,20 +266,6 @@ mod tests {
             ..LIMITS
         };
         assert_eq!(read(&[&line(5000)], lax).1, FINE);
-    }
-
-    #[test]
-    fn w3_a_bare_lf_that_is_let_through_ends_no_line() {
-        let lenient = BodyLimits {
-            pass_bare_line_feeds: true,
-            ..LIMITS
-        };
-        let (body, fault, left) = read(&[b"a\n.\n\n.\r\nb\r\n.\r\nNEXT"], lenient);
-        assert_eq!((body.as_slice(), fault), (&b"a\n.\n\n.\r\nb\r\n"[..], FINE));
-        assert_eq!(left, b"NEXT");
-        for bare in [&b"a\rb\r\n.\r\n"[..], b"a\0b\r\n.\r\n"] {
-            assert_eq!(read(&[bare], lenient).1, BARE);
-        }
     }
 
     #[test]

@@ -8,7 +8,6 @@ fn options() -> ServerOptions {
             message_size: 100_000,
             text_line: 1000,
             pass_long_lines: false,
-            pass_bare_line_feeds: false,
         },
         recipient_limit: 3,
         error_limit: 5,

@@ -66,7 +66,7 @@ impl Session {
         overloaded: bool,
     ) -> Self {
         let settings = context.settings.load_full();
-        let server = Server::new(server_options(&settings, &rules), false);
+        let server = Server::new(server_options(&settings, &rules, client), false);
         let timeouts = &settings.timeouts;
         let patience = patience(timeouts, overloaded);
         let wire = Wire::new(stream, server, patience, context.drain.signals());
@@ -332,7 +332,7 @@ pub(super) fn patience(timeouts: &crate::config::Timeouts, overloaded: bool) -> 
     }
 }
 
-fn server_options(settings: &Settings, rules: &SmtpRules) -> ServerOptions {
+fn server_options(settings: &Settings, rules: &SmtpRules, client: IpAddr) -> ServerOptions {
     let limits = &settings.limits;
     let upstream = settings.upstream.known_extensions().unwrap_or_default();
     ServerOptions {

@@ -303,6 +303,7 @@ impl Relay {
 
     /// Sends the end of the data and waits for the one reply that decides (R1, R2).
     pub(super) async fn finish(&mut self) -> Ending {
+        self.hear_early_refusal();
         // The last of the body, the dot and the reply are one exchange: looked at apart, a reply that
         // is merely quick would seem to come before the dot.
         let timeouts = self.upstream.timeouts();
@@ -369,6 +370,18 @@ impl Relay {
             && !in_data
         {
             self.upstream.give_back(connection);
+        }
+    }
+
+    /// Takes what the upstream said before the end of the data was sent.
+    fn hear_early_refusal(&mut self) {
+        let Some(connection) = &mut self.connection else {
+            return;
+        };
+        match connection.early_reply() {
+            Ok(None) => {}
+            Ok(Some(reply)) => self.refused_early(&reply),
+            Err(lost) => self.lose(&lost),
         }
     }
 

@@ -75,6 +75,16 @@ impl Connection {
         }
     }
 
+    /// The reply that has come already, without waiting.
+    pub(in crate::gateway) fn early_reply(&mut self) -> Result<Option<UpstreamReply>, Lost> {
+        match self.transport.read_now(self.client.input()) {
+            Some(Ok(0)) => return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into()),
+            Some(Err(error)) => return Err(error.into()),
+            Some(Ok(_)) | None => {}
+        }
+        Ok(self.client.next_reply()?.map(|(_, reply)| reply))
+    }
+
     /// Writes what is queued and reads until there is a reply.
     pub(in crate::gateway) async fn reply(
         &mut self,

@@ -19,10 +19,10 @@ use tokio_util::sync::CancellationToken;
 use crate::config::{Addresses, Config, Loaded};
 use crate::gateway::listener::{self, Kind};
 use crate::gateway::{Context, Drain, Settings, tls};
-use crate::http::{self, AdminState, Readiness};
+use crate::http::{self, AdminState, Names, Readiness};
 use crate::log::SuppressionLog;
 use crate::log::writer::LogOptions;
-use crate::telemetry::Metrics;
+use crate::telemetry::{self, Metrics};
 use listeners::Listeners;
 
 pub use listeners::Listening;
@@ -33,8 +33,9 @@ pub struct App {
     context: Arc<Context>,
     readiness: Arc<Readiness>,
     listeners: Listeners,
-    /// Where the admin listener listens, if there is one.
-    admin: Option<SocketAddr>,
+    admin: Arc<AdminState>,
+    /// Where the metrics and the probes are.
+    admin_address: Option<SocketAddr>,
     /// Ends the admin API and the upkeep, which outlive the drain.
     stop: CancellationToken,
 }
@@ -71,7 +72,7 @@ impl App {
         let readiness = Arc::new(Readiness::default());
         let stop = CancellationToken::new();
         let admin_address = admin.tcp.as_ref().and_then(|tcp| tcp.local_addr().ok());
-        serve_admin(config, admin, &context, &readiness, &stop);
+        let admin = serve_admin(config, admin, &context, &readiness, &stop);
         upkeep::start(&context, &readiness, &stop);
         let listeners = Listeners::start(bound, &context);
         Ok(Self {
@@ -79,7 +80,8 @@ impl App {
             context,
             readiness,
             listeners,
-            admin: admin_address,
+            admin,
+            admin_address,
             stop,
         })
     }
@@ -93,7 +95,7 @@ impl App {
     /// Where the metrics and the probes are, with the port that the system chose for port 0.
     #[must_use]
     pub const fn admin_address(&self) -> Option<SocketAddr> {
-        self.admin
+        self.admin_address
     }
 
     /// What every listener shares.
@@ -113,10 +115,12 @@ impl App {
         let upstream = same_upstream.then(|| Arc::clone(&before.upstream));
         let settings = settings::build(config, upstream, &self.context.metrics)?;
         let added = self.listeners.bind_added(config)?;
+        telemetry::reload_level(&config.trace)?;
         settings::warn_of_restart(&self.loaded.config, config);
         self.context.settings.store(Arc::new(settings));
         self.context.ledger.set_rules(config.event_rules());
         self.context.log.reopen();
+        self.admin.names.store(Arc::new(Names::of(config)));
         self.listeners.replace(config, added, &self.context);
         self.loaded = loaded;
         Ok(())
@@ -199,7 +203,7 @@ async fn bind_admin(config: &Config) -> anyhow::Result<Admin> {
     let tcp = match config.http.admin {
         Some(address) => Some(
             listener::bind(address)
-                .map_err(|error| listeners::explain(error, &address.to_string(), "http.admin"))?,
+                .map_err(|error| listeners::explain(&error, &address.to_string(), "http.admin"))?,
         ),
         None => None,
     };
@@ -212,7 +216,7 @@ fn serve_admin(
     context: &Arc<Context>,
     readiness: &Arc<Readiness>,
     stop: &CancellationToken,
-) {
+) -> Arc<AdminState> {
     let metrics = Arc::clone(&context.metrics);
     let state = Arc::new(AdminState::new(
         config,
@@ -228,7 +232,7 @@ fn serve_admin(
     });
     if let Some(tcp) = admin.tcp {
         let hostname = config.hostname();
-        let router = http::probe_router(state, http::Hosts::new(&[&hostname]));
+        let router = http::probe_router(Arc::clone(&state), http::Hosts::new(&[&hostname]));
         let ended = stop.clone();
         if let Ok(address) = tcp.local_addr() {
             tracing::info!(%address, kind = "admin", "listening");
@@ -237,6 +241,7 @@ fn serve_admin(
             http::serve::serve_tcp(tcp, router, ended.cancelled_owned()).await;
         });
     }
+    state
 }
 
 /// The settings as they are now, for those who start something beside the gateway.

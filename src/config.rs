@@ -4,16 +4,22 @@
 //! two the same.
 
 mod address;
+mod check;
 mod defaults;
 mod derived;
 mod duration;
+mod env;
 mod error;
+mod keys;
 mod load;
 mod network;
+mod path;
+mod read;
 mod redact;
 pub mod secret;
 mod size;
 mod store_url;
+mod tree;
 mod upstream_url;
 
 use std::collections::BTreeMap;
@@ -29,7 +35,7 @@ use crate::suppression::event::Coupling;
 use crate::suppression::{Axis, StreamClass, Tenant};
 
 pub use error::{ConfigError, Origin, Problem};
-pub use load::Loaded;
+pub use load::{Loaded, environment};
 pub use store_url::StoreUrl;
 pub use upstream_url::{Security, UpstreamUrl};
 
@@ -99,9 +105,12 @@ pub struct SmtpListener {
     pub scopes: bool,
     /// How TLS is offered.
     pub tls: TlsMode,
-    /// Networks whose bare line feeds are let through (W3); the data is then relayed as it came.
+    /// Networks of load balancers: each connection must begin with a PROXY header (v1 or v2).
     #[serde(with = "network")]
-    pub lenient_line_ends: Vec<IpNet>,
+    pub proxy: Vec<IpNet>,
+    /// Networks of mail servers that may say with XCLIENT who they speak for.
+    #[serde(with = "network")]
+    pub xclient: Vec<IpNet>,
 }
 
 /// How TLS is offered on a listener.
@@ -434,3 +443,6 @@ pub struct Timeouts {
     #[serde(with = "duration")]
     pub drain: Duration,
 }
+
+#[cfg(test)]
+mod tests;

@@ -20,4 +20,4 @@ pub(crate) use campaign::{Outcome, Pass, Recipient, Role, SOFT_LIMIT, THIS_LIST,
 pub(crate) use learnt::{Learnt, wait_for_reports};
 pub(crate) use message::Message;
 pub(crate) use stage::Stage;
-pub(crate) use tool::{Row, Tool};
+pub(crate) use tool::Row;

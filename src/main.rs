@@ -1,17 +1,15 @@
-//! tmp
-fn main() {
-    let args: Vec<String> = std::env::args().skip(1).collect();
-    tracing_subscriber::fmt()
-        .with_ansi(false)
-        .with_writer(std::io::stderr)
-        .init();
-    let file = args
-        .iter()
-        .position(|a| a == "--config")
-        .map(|i| std::path::PathBuf::from(&args[i + 1]));
-    let loaded = sendgate::config::Config::load(file.as_deref(), std::env::vars()).unwrap();
-    tokio::runtime::Runtime::new()
-        .unwrap()
-        .block_on(sendgate::cli::serve::run(loaded, file))
-        .unwrap();
+//! The program: reads the command line and does what it says.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use sendgate::cli::{self, Cli};
+
+/// Many small buffers come and go on several threads; this allocator handles that best.
+#[cfg(feature = "mimalloc")]
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    cli::run(Cli::parse()).into()
 }

@@ -1,31 +1,7 @@
-//! Temporary.
-use crate::suppression::{Reason, Verdict};
-use std::time::Duration;
-/// Temporary.
-#[derive(Debug, Default)]
-pub struct Metrics;
-#[allow(missing_docs, clippy::unused_self)]
-impl Metrics {
-    pub fn connection_opened(&self, _: &str) {}
-    pub fn connection_closed(&self, _: &str) {}
-    pub fn connection_refused(&self, _: &str, _: &'static str) {}
-    pub fn verdict(&self, _: &str, _: Verdict, _: Option<Reason>) {}
-    pub fn transaction(&self, _: &'static str) {}
-    pub fn lookup(&self, _: Duration, _: usize, _: usize) {}
-    pub fn upstream_connected(&self) {}
-    pub fn upstream_failed(&self, _: &'static str) {}
-    pub fn upstream_idle(&self, _: i64) {}
-    pub fn event(&self, _: &'static str, _: &'static str) {}
-    pub fn report(&self, _: &'static str) {}
-    pub fn log_lost(&self, _: u64) {}
-    pub fn log_written(&self, _: u64) {}
-    pub fn store_alarm(&self, _: bool) {}
-    pub fn encode(&self) -> String {
-        String::new()
-    }
-}
+//! Telemetry: what the gateway tells of itself, as a [log](init_tracing) and as [`Metrics`].
 
-impl crate::log::writer::LogMetrics for Metrics {
-    fn log_written(&self, _: u64) {}
-    fn log_lost(&self, _: u64) {}
-}
+mod metrics;
+mod trace;
+
+pub use metrics::Metrics;
+pub use trace::{TraceError, TraceHandle, init_tracing, reload_level};

@@ -1,3 +1,21 @@
-//! x
+//! Every integration test in one program: they share a harness and link once.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "a helper of a test may fail it as the test itself may"
+)]
+
+mod attacks;
 mod bounces;
+mod crash;
+mod dialogs;
+mod dice;
+mod envelope;
+mod harness;
+mod outage;
+mod peers;
+mod relay;
+mod secrets;
+mod story;
+mod transparency;
+mod wire;

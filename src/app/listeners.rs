@@ -69,12 +69,12 @@ fn bind_one(kind: Kind, configured: SocketAddr, key: &str) -> anyhow::Result<Bou
             configured,
             listener,
         }),
-        Err(error) => Err(explain(error, &configured.to_string(), key)),
+        Err(error) => Err(explain(&error, &configured.to_string(), key)),
     }
 }
 
 /// Says what to do about an address that cannot be bound.
-pub(super) fn explain(error: io::Error, address: &str, key: &str) -> anyhow::Error {
+pub(super) fn explain(error: &io::Error, address: &str, key: &str) -> anyhow::Error {
     let advice = match error.kind() {
         io::ErrorKind::AddrInUse => "another program listens there; stop it or choose another port",
         io::ErrorKind::PermissionDenied => {

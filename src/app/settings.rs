@@ -187,6 +187,8 @@ fn smtp_rules(
         policy: Arc::new(policy),
         clients: listener.clients.clone(),
         relay_domains: domains(&listener.relay_domains)?,
+        proxy: listener.proxy.clone(),
+        xclient: listener.xclient.clone(),
         tls: listener.tls,
         dsn: false,
     };

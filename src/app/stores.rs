@@ -1,6 +1,5 @@
 //! From the configuration to a store, its keys and its ledger.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,7 +25,7 @@ pub(super) fn open(config: &Config) -> anyhow::Result<(Arc<dyn Store>, Arc<Ledge
     let url: StoreUrl = config.store.url.parse()?;
     let store: Arc<dyn Store> = match url {
         StoreUrl::Embedded(file) => Arc::new(EmbeddedStore::open(&file)?),
-        StoreUrl::Redis(url) => Arc::new(RedisStore::new(redis_options(config, url)?)?),
+        StoreUrl::Redis(url) => Arc::new(RedisStore::new(&redis_options(config, url)?)?),
     };
     let options = LedgerOptions {
         rules: config.event_rules(),
@@ -49,7 +48,7 @@ fn redis_options(config: &Config, url: String) -> anyhow::Result<RedisOptions> {
         (None, None) => None,
     };
     Ok(RedisOptions {
-        url,
+        url: url.into(),
         user: config.store.user.clone(),
         password,
         ca_file: config.store.ca_file.clone(),
@@ -65,11 +64,8 @@ fn read_pepper(config: &Config) -> anyhow::Result<Vec<u8>> {
         Some(file) => (file.clone(), false),
         None => (config.data_dir.join("pepper"), config.store.create),
     };
-    pepper::load_or_create_pepper(&file, may_create).with_context(|| pepper_hint(file))
-}
-
-fn pepper_hint(file: PathBuf) -> String {
-    format!("cannot use the pepper {}", file.display())
+    pepper::load_or_create_pepper(&file, may_create)
+        .with_context(|| format!("cannot use the pepper {}", file.display()))
 }
 
 /// Asks the store who it is. One that does not answer is asked again in the background, and until

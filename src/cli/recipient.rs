@@ -43,6 +43,8 @@ pub enum Command {
         reason: Option<String>,
         /// A remark.
         comment: Option<String>,
+        /// What proves it.
+        evidence: Option<String>,
     },
     /// Record that consent was given.
     OptIn {
@@ -52,6 +54,8 @@ pub enum Command {
         reason: Option<String>,
         /// A remark.
         comment: Option<String>,
+        /// What proves it.
+        evidence: Option<String>,
     },
     /// Set Do Not Email.
     Block {
@@ -135,15 +139,18 @@ fn body(command: &Command) -> Value {
             scope,
             reason,
             comment,
+            evidence,
         }
         | Command::OptIn {
             scope,
             reason,
             comment,
+            evidence,
         } => vec![
             ("scope", json!(scope)),
             ("reason", json!(reason)),
             ("comment", json!(comment)),
+            ("evidence", json!(evidence)),
         ],
         Command::Block { reason, until } => {
             vec![("reason", json!(reason)), ("until", json!(until))]

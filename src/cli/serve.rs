@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::app::App;
-use crate::config::{Config, Loaded};
+use crate::config::{self, Config, Loaded};
 
 /// Runs the gateway until SIGTERM or SIGINT; SIGHUP reads configuration and certificates again.
 ///
@@ -54,7 +54,7 @@ impl Signals {
 
 /// Whatever is wrong with the new configuration, the old one stays in force (C5).
 fn reload(app: &mut App, explicit: Option<&PathBuf>) {
-    let loaded = match Config::load(explicit.map(PathBuf::as_path), std::env::vars()) {
+    let loaded = match Config::load(explicit.map(PathBuf::as_path), config::environment()) {
         Ok(loaded) => loaded,
         Err(error) => {
             tracing::error!(

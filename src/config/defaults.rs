@@ -48,9 +48,10 @@ impl Default for SmtpListener {
             mode: Mode::Enforce,
             clients: loopback_networks(),
             relay_domains: Vec::new(),
-            scopes: false,
+            scopes: true,
             tls: TlsMode::Offered,
-            lenient_line_ends: Vec::new(),
+            proxy: Vec::new(),
+            xclient: Vec::new(),
         }
     }
 }

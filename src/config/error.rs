@@ -55,14 +55,11 @@ impl ConfigError {
         }
     }
 
-    /// An error of these problems, sorted by place; none when there are none.
-    pub(super) fn of(mut problems: Vec<Problem>) -> Result<(), Self> {
-        if problems.is_empty() {
-            return Ok(());
-        }
+    /// An error of these problems, of which there must be one, sorted by place.
+    pub(super) fn of(mut problems: Vec<Problem>) -> Self {
         problems.sort();
         problems.dedup();
-        Err(Self { problems })
+        Self { problems }
     }
 }
 

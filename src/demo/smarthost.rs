@@ -164,8 +164,8 @@ impl Session {
         let of = EnhancedStatus::of;
         match event {
             Event::Hello { extended, .. } => self.hello(extended),
-            // Neither is offered.
-            Event::StartTls | Event::Authenticate(_) => {
+            // None of these is offered.
+            Event::StartTls | Event::Authenticate(_) | Event::Xclient(_) => {
                 let reply = Reply::new(502, of(5, 5, 1), "Not implemented");
                 self.server.reply(reply);
             }
@@ -285,5 +285,6 @@ fn server_options() -> ServerOptions {
         start_tls: false,
         require_tls: false,
         auth: false,
+        xclient: false,
     }
 }

@@ -11,9 +11,10 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 
+use super::proxy;
 use super::returns::ReturnsSession;
 use super::session::Session;
-use super::settings::Context;
+use super::settings::{Context, SmtpRules, is_in};
 
 /// How many connections may wait to be accepted.
 const BACKLOG: i32 = 1024;
@@ -113,11 +114,15 @@ fn admit(
             let Some(rules) = settings.smtp.get(&*name).cloned() else {
                 return;
             };
+            let patience = settings.timeouts.tls_handshake;
             tasks.spawn(async move {
                 let metrics = Arc::clone(&context.metrics);
-                Session::new(context, rules, stream, client, overloaded)
-                    .run()
-                    .await;
+                let mut stream = stream;
+                if let Some(client) = real_client(&mut stream, client, &rules, patience).await {
+                    Session::new(context, rules, stream, client, overloaded)
+                        .run()
+                        .await;
+                }
                 metrics.connection_closed(&name);
                 drop(guest);
             });
@@ -135,6 +140,26 @@ fn admit(
                 drop(guest);
             });
         }
+    }
+}
+
+/// Who connected, as the PROXY header tells where one is required; none if it does not come (W15).
+async fn real_client(
+    stream: &mut TcpStream,
+    peer: IpAddr,
+    rules: &SmtpRules,
+    patience: Duration,
+) -> Option<IpAddr> {
+    if !is_in(&rules.proxy, peer) {
+        return Some(peer);
+    }
+    match tokio::time::timeout(patience, proxy::read(stream)).await {
+        Ok(Ok(told)) => Some(told.map_or(peer, |address| address.to_canonical())),
+        Ok(Err(error)) => {
+            tracing::warn!(%error, %peer, "connection closed");
+            None
+        }
+        Err(_) => None,
     }
 }
 

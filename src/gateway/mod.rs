@@ -3,6 +3,7 @@
 pub mod auth;
 pub mod drain;
 pub mod listener;
+mod proxy;
 mod relay;
 pub mod returns;
 pub mod session;

@@ -4,13 +4,17 @@
 //! It owns no message. Recipients are offered as they come, the body flows through, and the
 //! upstream's words are the client's.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use bytes::BufMut;
 
 use super::upstream::{Connection, Lost, Upstream};
 use crate::log::entry::Outcome;
+use crate::smtp::extensions::Xforward;
+use crate::smtp::xtext;
 use crate::smtp::{Expect, Reply, UpstreamReply};
+use crate::transaction::answers::NotOffered;
 use crate::transaction::{Fate, Transaction, answers};
 
 /// How much of a body is gathered before it is written.
@@ -19,10 +23,22 @@ const BLOCK_SIZE: usize = 64 * 1024;
 /// The upstream's side of one client transaction.
 pub(super) struct Relay {
     upstream: Arc<Upstream>,
+    origin: Origin,
     connection: Option<Connection>,
     stage: Stage,
     /// What every further recipient, or the message, hears: the transaction is lost.
     failure: Option<Reply>,
+}
+
+/// Who the mail comes from, for an upstream that wants to know (R11).
+#[derive(Debug, Clone)]
+pub(super) struct Origin {
+    /// The client's address.
+    pub(super) client: IpAddr,
+    /// What it calls itself.
+    pub(super) helo: String,
+    /// Whether it speaks ESMTP.
+    pub(super) extended: bool,
 }
 
 /// How far the upstream's transaction is.
@@ -59,9 +75,10 @@ pub(super) struct Offered {
 }
 
 impl Relay {
-    pub(super) const fn new(upstream: Arc<Upstream>) -> Self {
+    pub(super) const fn new(upstream: Arc<Upstream>, origin: Origin) -> Self {
         Self {
             upstream,
+            origin,
             connection: None,
             stage: Stage::None,
             failure: None,
@@ -87,6 +104,10 @@ impl Relay {
                 self.failure = Some(reply.clone());
                 return all(indices, &reply);
             }
+            if let Some(reply) = self.missing(transaction) {
+                self.failure = Some(reply);
+                continue;
+            }
             let fresh = self.connection.as_ref().is_none_or(|c| !c.needs_reset);
             match self.try_offer(transaction, indices).await {
                 Ok(offered) => return offered,
@@ -104,6 +125,30 @@ impl Relay {
                 Err(lost) => self.lose(&lost),
             }
         }
+    }
+
+    /// What the client asked for and this connection does not offer. The upstream may have offered it
+    /// on another connection, but nothing is downgraded (E7).
+    fn missing(&self, transaction: &Transaction) -> Option<Reply> {
+        let offered = self.connection.as_ref()?.extensions;
+        let asked = &transaction.parameters;
+        let uses_dsn = asked.uses_dsn()
+            || transaction
+                .recipients
+                .iter()
+                .any(|one| one.parameters.uses_dsn());
+        let missing = if asked.eight_bit_mime && !offered.eight_bit_mime {
+            NotOffered::EightBitMime
+        } else if asked.smtp_utf8 && !offered.smtp_utf8 {
+            NotOffered::SmtpUtf8
+        } else if asked.require_tls && !offered.require_tls {
+            NotOffered::RequireTls
+        } else if uses_dsn && !offered.dsn {
+            NotOffered::Dsn
+        } else {
+            return None;
+        };
+        Some(missing.reply())
     }
 
     async fn ensure_connection(&mut self) -> Result<(), Reply> {
@@ -128,6 +173,10 @@ impl Relay {
             if connection.needs_reset {
                 commands.push(Expect::Rset);
             }
+            // Anew for each transaction: a kept connection carries another client's address (R11).
+            if connection.extensions.xforward.any() {
+                commands.push(Expect::Xforward);
+            }
             commands.push(Expect::Mail);
         }
         commands.extend(indices.iter().map(|&index| Expect::Rcpt(index)));
@@ -143,8 +192,9 @@ impl Relay {
             if refusal.is_some() && !pipelining {
                 break;
             }
+            connection.expect_silence()?;
             for &expect in step {
-                queue(connection, expect, transaction);
+                queue(connection, expect, transaction, &self.origin);
             }
             for _ in step {
                 let (expect, reply) = connection.reply(patience).await?;
@@ -195,6 +245,10 @@ impl Relay {
         let Some(connection) = &mut self.connection else {
             return Err(answers::upstream_lost());
         };
+        if let Err(lost) = connection.expect_silence() {
+            self.lose(&lost);
+            return Err(answers::upstream_lost());
+        }
         connection.client.command(Expect::Data, &[b"DATA"]);
         match connection.reply(patience).await {
             Ok((_, reply)) if reply.code() == 354 => {
@@ -249,25 +303,20 @@ impl Relay {
 
     /// Sends the end of the data and waits for the one reply that decides (R1, R2).
     pub(super) async fn finish(&mut self) -> Ending {
-        if let Some(connection) = &mut self.connection {
-            connection.client.output().put_slice(b".\r\n");
-        }
-        self.flush().await;
-        let patience = self.upstream.timeouts().final_reply;
+        self.hear_early_refusal();
+        // The last of the body, the dot and the reply are one exchange: looked at apart, a reply that
+        // is merely quick would seem to come before the dot.
+        let timeouts = self.upstream.timeouts();
+        let patience = timeouts.block + timeouts.final_reply;
         let (None, Some(connection)) = (&self.failure, &mut self.connection) else {
-            let reply = self.failure.clone().unwrap_or_else(answers::upstream_lost);
-            let outcome = if reply.is_permanent() {
-                Outcome::Refused
-            } else {
-                Outcome::Aborted
-            };
-            return Ending {
-                reply,
-                outcome,
-                upstream_reply: None,
-            };
+            return self.lost_message(None);
         };
+        connection.client.output().put_slice(b".\r\n");
         match connection.reply(patience).await {
+            Ok((_, reply)) if !connection.client.output().is_empty() => {
+                self.refused_early(&reply);
+                self.lost_message(Some(reply.to_string()))
+            }
             Ok((_, reply)) => {
                 let outcome = if reply.is_positive() {
                     Outcome::Delivered
@@ -297,6 +346,21 @@ impl Relay {
         }
     }
 
+    /// The message was given up before the upstream had all of it.
+    fn lost_message(&self, upstream_reply: Option<String>) -> Ending {
+        let reply = self.failure.clone().unwrap_or_else(answers::upstream_lost);
+        let outcome = if reply.is_permanent() {
+            Outcome::Refused
+        } else {
+            Outcome::Aborted
+        };
+        Ending {
+            reply,
+            outcome,
+            upstream_reply,
+        }
+    }
+
     /// Ends the upstream's transaction. Inside the data the connection is closed, because there is
     /// no other way to take the message back; elsewhere it is kept.
     pub(super) fn release(&mut self) {
@@ -309,8 +373,21 @@ impl Relay {
         }
     }
 
+    /// Takes what the upstream said before the end of the data was sent.
+    fn hear_early_refusal(&mut self) {
+        let Some(connection) = &mut self.connection else {
+            return;
+        };
+        match connection.early_reply() {
+            Ok(None) => {}
+            Ok(Some(reply)) => self.refused_early(&reply),
+            Err(lost) => self.lose(&lost),
+        }
+    }
+
     /// The upstream refused the message before it had all of it.
     fn refused_early(&mut self, reply: &UpstreamReply) {
+        tracing::warn!(%reply, upstream = self.upstream.address(), "the upstream answered before the end of the data");
         self.connection = None;
         // A 250 to a message that is not complete makes no sense (X41).
         self.failure = Some(if reply.is_positive() {
@@ -327,7 +404,7 @@ impl Relay {
     }
 }
 
-fn queue(connection: &mut Connection, expect: Expect, transaction: &Transaction) {
+fn queue(connection: &mut Connection, expect: Expect, transaction: &Transaction, origin: &Origin) {
     let mut parameters = Vec::new();
     match expect {
         Expect::Mail => {
@@ -353,7 +430,35 @@ fn queue(connection: &mut Connection, expect: Expect, transaction: &Transaction)
             connection.client.command(expect, &[b"RSET"]);
             connection.needs_reset = false;
         }
+        Expect::Xforward => {
+            let command = origin.xforward(connection.extensions.xforward);
+            connection.client.command(expect, &[command.as_bytes()]);
+        }
         Expect::Data | Expect::EndOfData | Expect::Quit => {}
+    }
+}
+
+impl Origin {
+    /// The command with the attributes that are offered.
+    fn xforward(&self, offered: Xforward) -> String {
+        let mut command = "XFORWARD".to_owned();
+        if offered.address {
+            command.push_str(&match self.client {
+                IpAddr::V4(address) => format!(" ADDR={address}"),
+                IpAddr::V6(address) => format!(" ADDR=IPV6:{address}"),
+            });
+        }
+        if offered.helo {
+            command.push_str(&format!(" HELO={}", xtext::encode(self.helo.as_bytes())));
+        }
+        if offered.protocol {
+            command.push_str(if self.extended {
+                " PROTO=ESMTP"
+            } else {
+                " PROTO=SMTP"
+            });
+        }
+        command
     }
 }
 

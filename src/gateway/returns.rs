@@ -132,7 +132,8 @@ impl ReturnsSession {
                 let reply = self.take_in(message, fault).await;
                 self.wire.server.reply(reply);
             }
-            Event::Reset => {}
+            // Never offered here, so never said.
+            Event::Reset | Event::Xclient(_) => {}
             Event::Close(_) => return Err(Over),
         }
         Ok(())
@@ -355,5 +356,6 @@ fn server_options(settings: &Settings, rules: &ReturnsRules) -> ServerOptions {
         start_tls: offers_start_tls(settings, rules),
         require_tls: rules.tls == TlsMode::Required,
         auth: false,
+        xclient: false,
     }
 }

@@ -14,13 +14,14 @@ use std::sync::Arc;
 use tokio::net::TcpStream;
 
 use super::auth::{Login, User};
-use super::relay::Relay;
+use super::relay::{Origin, Relay};
 use super::settings::{Context, Settings, SmtpRules, is_in};
 use super::wire::{Patience, Read, Wire};
 use crate::config::TlsMode;
 use crate::log::entry::Outcome;
 use crate::mail::{EnhancedStatus, ForwardPath, ReversePath};
 use crate::smtp::body::BodyLimits;
+use crate::smtp::command::Xclient;
 use crate::smtp::sasl::Credentials;
 use crate::smtp::{Event, MailParameters, RcptParameters, Reply, Server, ServerOptions};
 use crate::transaction::answers::NotOffered;
@@ -36,6 +37,7 @@ pub(super) struct Session {
     client: IpAddr,
     /// Whether the client's network is listed.
     listed: bool,
+    may_speak_for_others: bool,
     helo: String,
     extended: bool,
     user: Option<Arc<User>>,
@@ -64,12 +66,13 @@ impl Session {
         overloaded: bool,
     ) -> Self {
         let settings = context.settings.load_full();
-        let server = Server::new(server_options(&settings, &rules), false);
+        let server = Server::new(server_options(&settings, &rules, client), false);
         let timeouts = &settings.timeouts;
         let patience = patience(timeouts, overloaded);
         let wire = Wire::new(stream, server, patience, context.drain.signals());
         Self {
             listed: is_in(&rules.clients, client),
+            may_speak_for_others: is_in(&rules.xclient, client),
             policy: Arc::clone(&rules.policy),
             wire,
             client,
@@ -143,6 +146,7 @@ impl Session {
             Event::Hello { name, extended } => self.hello(name, extended).await,
             Event::StartTls => self.start_tls(Some(())).await?,
             Event::Authenticate(credentials) => self.log_in(credentials).await,
+            Event::Xclient(said) => self.speak_for(said),
             Event::Mail { path, parameters } => self.mail(path, parameters).await,
             Event::Recipient { path, parameters } => self.batch.push((path, parameters)),
             Event::Data => self.data().await,
@@ -176,6 +180,10 @@ impl Session {
         // A password in clear is everybody's password (W6).
         if secure && !self.settings.users.is_empty() {
             keywords.push("AUTH PLAIN LOGIN".to_owned());
+        }
+        // The right to speak for others is the connection's, not that of whom it speaks for.
+        if self.may_speak_for_others {
+            keywords.push("XCLIENT NAME ADDR PORT PROTO HELO".to_owned());
         }
         self.wire.read_early();
         let hostname = Arc::clone(&self.settings.hostname);
@@ -211,6 +219,20 @@ impl Session {
         }
     }
 
+    /// The peer says who the client is; the session begins anew for that client (W15).
+    fn speak_for(&mut self, said: Xclient) {
+        self.end_transaction(Outcome::Aborted);
+        self.user = None;
+        self.policy = Arc::clone(&self.rules.policy);
+        if let Some(address) = said.address {
+            self.client = address.to_canonical();
+            self.listed = is_in(&self.rules.clients, self.client);
+        }
+        self.helo = said.helo.unwrap_or_default();
+        let greeting = format!("{} ESMTP Sendgate", self.settings.hostname);
+        self.wire.server.reply(Reply::bare(220, greeting));
+    }
+
     async fn log_in(&mut self, credentials: Credentials) {
         let name = credentials.user.clone();
         let login = self.settings.users.log_in(credentials).await;
@@ -242,11 +264,19 @@ impl Session {
         let transaction = Transaction::new(id, path, parameters, Arc::clone(&self.policy));
         self.current = Some(Current {
             transaction,
-            relay: Relay::new(Arc::clone(&self.settings.upstream)),
+            relay: Relay::new(Arc::clone(&self.settings.upstream), self.origin()),
             body: Body::None,
         });
         let reply = Reply::new(250, EnhancedStatus::of(2, 1, 0), "Sender ok");
         self.wire.server.reply(reply);
+    }
+
+    fn origin(&self) -> Origin {
+        Origin {
+            client: self.client,
+            helo: self.helo.clone(),
+            extended: self.extended,
+        }
     }
 
     /// Whether what MAIL asks for can be done, here and upstream (W11, E5, E7).
@@ -302,7 +332,7 @@ pub(super) fn patience(timeouts: &crate::config::Timeouts, overloaded: bool) -> 
     }
 }
 
-fn server_options(settings: &Settings, rules: &SmtpRules) -> ServerOptions {
+fn server_options(settings: &Settings, rules: &SmtpRules, client: IpAddr) -> ServerOptions {
     let limits = &settings.limits;
     let upstream = settings.upstream.known_extensions().unwrap_or_default();
     ServerOptions {
@@ -318,5 +348,6 @@ fn server_options(settings: &Settings, rules: &SmtpRules) -> ServerOptions {
             && matches!(rules.tls, TlsMode::Offered | TlsMode::Required),
         require_tls: rules.tls == TlsMode::Required,
         auth: !settings.users.is_empty(),
+        xclient: is_in(&rules.xclient, client),
     }
 }

@@ -88,6 +88,10 @@ pub struct SmtpRules {
     pub clients: Vec<IpNet>,
     /// Domains that anybody may relay to, in canonical form.
     pub relay_domains: Vec<String>,
+    /// Networks that must begin with a PROXY header.
+    pub proxy: Vec<IpNet>,
+    /// Networks that may say with XCLIENT who they speak for.
+    pub xclient: Vec<IpNet>,
     /// How TLS is offered.
     pub tls: TlsMode,
     /// Whether DSN may be offered here: nobody who could log in or connect is discarded from (W14).

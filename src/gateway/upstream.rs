@@ -140,13 +140,15 @@ impl Upstream {
 
     /// What the upstream offers; connects to find out if nobody has yet.
     ///
-    /// A smarthost that is down leaves us with what every server can do, after a short wait.
+    /// A smarthost that is down leaves us with what every server can do, after a short wait; while it
+    /// is known to be down there is no wait, because the upkeep keeps trying.
     pub async fn extensions(&self) -> Option<Extensions> {
         if let Some(known) = self.known_extensions() {
             return Some(known);
         }
-        let probe = tokio::time::timeout(PROBE_PATIENCE, self.probe());
-        let _ = probe.await;
+        if !self.is_failing() {
+            let _ = tokio::time::timeout(PROBE_PATIENCE, self.probe()).await;
+        }
         self.known_extensions()
     }
 

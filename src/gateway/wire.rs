@@ -179,9 +179,9 @@ impl Wire {
     /// Does the handshake that STARTTLS announced, or that the listener begins with.
     pub(super) async fn start_tls(&mut self, acceptor: &TlsAcceptor) -> io::Result<()> {
         // The stream is taken out for the handshake; a failure leaves the wire without one.
-        let stream = match std::mem::replace(&mut self.transport, Transport::Closed) {
-            Transport::Plain(stream) => stream,
-            _ => return Err(io::ErrorKind::NotConnected.into()),
+        let transport = std::mem::replace(&mut self.transport, Transport::Closed);
+        let Transport::Plain(stream) = transport else {
+            return Err(io::ErrorKind::NotConnected.into());
         };
         let secured = tokio::time::timeout(self.patience.handshake, acceptor.accept(stream))
             .await

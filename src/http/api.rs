@@ -151,6 +151,8 @@ async fn commit(
 fn describe(state: &AdminState, subject: Subject, versioned: Versioned) -> Recipient {
     let now = Timestamp::now();
     let mailability = state
+        .names
+        .load()
         .streams
         .values()
         .map(|stream| Mailability::of(&versioned.record, stream, now))
@@ -187,30 +189,29 @@ fn subject(
 impl AdminState {
     /// The tenant of this name; without a name `default`, or the only one there is.
     fn tenant(&self, name: Option<&str>) -> Result<Tenant, ApiError> {
-        let known = |name: &str| self.tenants.get(name).cloned();
+        let names = self.names.load();
+        let tenants = &names.tenants;
+        let known = |name: &str| tenants.get(name).cloned();
+        let all = || {
+            let all: Vec<&str> = tenants.iter().map(Tenant::as_str).collect();
+            all.join(", ")
+        };
         match name {
             Some(name) => known(name).ok_or_else(|| {
                 ApiError::new(
                     StatusCode::NOT_FOUND,
                     "no listener and no user has this tenant",
-                    format!("configured are: {}", self.tenant_names()),
+                    format!("configured are: {}", all()),
                 )
             }),
-            None if self.tenants.len() == 1 => {
-                Ok(self.tenants.first().cloned().unwrap_or_default())
-            }
+            None if tenants.len() == 1 => Ok(tenants.first().cloned().unwrap_or_default()),
             None => known(Tenant::default().as_str()).ok_or_else(|| {
                 ApiError::bad_request(
                     "there are several tenants",
-                    format!("name one of them: {}", self.tenant_names()),
+                    format!("name one of them: {}", all()),
                 )
             }),
         }
-    }
-
-    fn tenant_names(&self) -> String {
-        let names: Vec<&str> = self.tenants.iter().map(Tenant::as_str).collect();
-        names.join(", ")
     }
 }
 

@@ -21,6 +21,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 pub(crate) use api::CLI_AGENT;
 pub use guard::Hosts;
 
+use arc_swap::ArcSwap;
 use axum::Router;
 use axum::middleware;
 
@@ -36,16 +37,44 @@ pub type MetricsText = Box<dyn Fn() -> String + Send + Sync>;
 pub struct AdminState {
     /// The records.
     pub ledger: Arc<Ledger>,
-    /// The streams a recipient's mailability is told for.
-    pub streams: BTreeMap<String, Arc<Stream>>,
-    /// The tenants that are configured; others do not exist.
-    pub tenants: BTreeSet<Tenant>,
+    /// What is configured; a reload replaces it.
+    pub names: ArcSwap<Names>,
     /// What is shown to those who follow the suppression log.
     pub log: SuppressionLog,
     /// Whether mail can be taken.
     pub readiness: Arc<Readiness>,
     /// The metrics.
     pub metrics: MetricsText,
+}
+
+/// The names that a configuration gives.
+#[derive(Debug)]
+pub struct Names {
+    /// The streams a recipient's mailability is told for.
+    pub streams: BTreeMap<String, Arc<Stream>>,
+    /// The tenants that are configured; others do not exist.
+    pub tenants: BTreeSet<Tenant>,
+}
+
+impl Names {
+    /// The names in this configuration.
+    #[must_use]
+    pub fn of(config: &Config) -> Self {
+        let listeners = config.smtp.iter().map(|listener| listener.tenant.clone());
+        let returns = config
+            .returns
+            .iter()
+            .map(|listener| listener.tenant.clone());
+        let users = config.users.values().filter_map(|user| user.tenant.clone());
+        let mut tenants: BTreeSet<Tenant> = listeners.chain(returns).chain(users).collect();
+        if tenants.is_empty() {
+            tenants.insert(Tenant::default());
+        }
+        Self {
+            streams: config.streams(),
+            tenants,
+        }
+    }
 }
 
 impl AdminState {
@@ -58,26 +87,9 @@ impl AdminState {
         readiness: Arc<Readiness>,
         metrics: MetricsText,
     ) -> Self {
-        let users = config.users.values().filter_map(|user| user.tenant.clone());
-        let mut tenants: BTreeSet<Tenant> = config
-            .smtp
-            .iter()
-            .map(|listener| listener.tenant.clone())
-            .chain(
-                config
-                    .returns
-                    .iter()
-                    .map(|listener| listener.tenant.clone()),
-            )
-            .chain(users)
-            .collect();
-        if tenants.is_empty() {
-            tenants.insert(Tenant::default());
-        }
         Self {
             ledger,
-            streams: config.streams(),
-            tenants,
+            names: ArcSwap::from_pointee(Names::of(config)),
             log,
             readiness,
             metrics,

@@ -18,6 +18,8 @@ use crate::mail::EnhancedStatus;
 pub enum Expect {
     /// RSET.
     Rset,
+    /// XFORWARD; a refusal changes nothing for the mail.
+    Xforward,
     /// MAIL.
     Mail,
     /// RCPT, of the recipient with this index.
@@ -203,7 +205,7 @@ impl Expect {
             return true;
         }
         match self {
-            Self::Rset | Self::Mail | Self::EndOfData => code == 250,
+            Self::Rset | Self::Xforward | Self::Mail | Self::EndOfData => code == 250,
             Self::Rcpt(_) => matches!(code, 250..=252),
             Self::Data => code == 354,
             Self::Quit => code == 221,

@@ -3,10 +3,13 @@
 //! `smtp-proto` knows the verbs; the paths of MAIL and RCPT are read by our own parser, because a
 //! quoted local-part must not turn into a parameter (see [`crate::mail::path`]).
 
+use std::net::IpAddr;
+
 use bytes::Bytes;
 use smtp_proto::{AUTH_LOGIN, AUTH_PLAIN, Request};
 
 use super::parameters::{MailParameters, ParameterError, RcptParameters};
+use super::xtext;
 use crate::mail::{AddressError, EnhancedStatus, ForwardPath, PathError, ReversePath};
 use crate::smtp::Reply;
 
@@ -64,11 +67,22 @@ pub enum Command {
         /// The initial response, as written.
         initial: Option<Bytes>,
     },
+    /// XCLIENT, from networks that may say who the client is.
+    Xclient(Xclient),
     /// BDAT, which is never offered: so many octets follow all the same (W9).
     Bdat {
         /// Size of the chunk in octets; none where the number makes no sense.
         size: Option<u64>,
     },
+}
+
+/// What XCLIENT says about the client; attributes that we make no use of are read and ignored.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Xclient {
+    /// ADDR; none where it is not given or not known.
+    pub address: Option<IpAddr>,
+    /// HELO; none where it is not given or not known.
+    pub helo: Option<String>,
 }
 
 /// A SASL mechanism.
@@ -126,6 +140,9 @@ impl Command {
             return Ok(Self::Bdat {
                 size: chunk_size(&argument),
             });
+        }
+        if let Some(argument) = after(line, b"XCLIENT ") {
+            return xclient(&argument).map(Self::Xclient);
         }
         if let Some(argument) = after(line, b"AUTH ") {
             return Ok(auth(&argument, line));
@@ -255,6 +272,35 @@ fn auth(argument: &Bytes, line: &Bytes) -> Command {
         _ => None,
     };
     Command::Auth { mechanism, initial }
+}
+
+/// `XCLIENT name=value …`, values in xtext (Postfix's XCLIENT_README).
+fn xclient(argument: &[u8]) -> Result<Xclient, CommandError> {
+    const SYNTAX: CommandError = CommandError::Syntax("XCLIENT attribute=value ...");
+    let mut said = Xclient::default();
+    for attribute in argument
+        .split(|&b| b == b' ')
+        .filter(|text| !text.is_empty())
+    {
+        let at = attribute.iter().position(|&b| b == b'=').ok_or(SYNTAX)?;
+        let (name, value) = (&attribute[..at], &attribute[at + 1..]);
+        let value = xtext::decode(value).ok_or(SYNTAX)?;
+        let value = String::from_utf8(value).map_err(|_| SYNTAX)?;
+        let known = !matches!(value.as_str(), "[UNAVAILABLE]" | "[TEMPUNAVAIL]");
+        match name.to_ascii_uppercase().as_slice() {
+            b"ADDR" if known => {
+                let bare = value.strip_prefix("IPV6:").unwrap_or(&value);
+                said.address = Some(bare.parse().map_err(|_| SYNTAX)?);
+            }
+            b"HELO" if known && value.bytes().all(|b| b.is_ascii_graphic()) => {
+                said.helo = Some(value);
+            }
+            b"ADDR" | b"HELO" | b"NAME" | b"PORT" | b"PROTO" | b"LOGIN" | b"DESTADDR"
+            | b"DESTPORT" | b"REVERSE_NAME" => {}
+            _ => return Err(SYNTAX),
+        }
+    }
+    Ok(said)
 }
 
 fn chunk_size(argument: &[u8]) -> Option<u64> {

@@ -22,6 +22,49 @@ pub struct Extensions {
     pub size: Option<u64>,
     /// STARTTLS (RFC 3207).
     pub start_tls: bool,
+    /// XFORWARD: the attributes that may be sent.
+    pub xforward: Xforward,
+}
+
+/// The XFORWARD attributes that the upstream takes (Postfix's XFORWARD_README).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Xforward {
+    /// ADDR: the client's address.
+    pub address: bool,
+    /// HELO: what the client calls itself.
+    pub helo: bool,
+    /// PROTO: SMTP or ESMTP.
+    pub protocol: bool,
+}
+
+impl Xforward {
+    /// Reads the attributes from the lines of an EHLO reply, each as it came.
+    #[must_use]
+    pub fn of(reply: &[u8]) -> Self {
+        let mut offered = Self::default();
+        for line in reply.split(|&b| b == b'\n') {
+            let text = line.get(4..).unwrap_or_default().trim_ascii();
+            let mut words = text.split(|&b| b == b' ');
+            if !words
+                .next()
+                .is_some_and(|word| word.eq_ignore_ascii_case(b"XFORWARD"))
+            {
+                continue;
+            }
+            for word in words {
+                offered.address |= word.eq_ignore_ascii_case(b"ADDR");
+                offered.helo |= word.eq_ignore_ascii_case(b"HELO");
+                offered.protocol |= word.eq_ignore_ascii_case(b"PROTO");
+            }
+        }
+        offered
+    }
+
+    /// Whether anything may be sent.
+    #[must_use]
+    pub const fn any(self) -> bool {
+        self.address || self.helo || self.protocol
+    }
 }
 
 impl Extensions {
@@ -37,6 +80,7 @@ impl Extensions {
             dsn: has(EXT_DSN),
             size: has(EXT_SIZE).then_some(reply.size as u64),
             start_tls: has(EXT_START_TLS),
+            xforward: Xforward::default(),
         }
     }
 

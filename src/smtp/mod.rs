@@ -12,6 +12,7 @@ pub mod parameters;
 pub mod reply;
 pub mod sasl;
 pub mod server;
+pub mod xtext;
 
 pub use client::{Client, ClientFault, Expect, UpstreamReply};
 pub use extensions::Extensions;

@@ -10,6 +10,7 @@ use smtp_proto::request::parser::Rfc5321Parser;
 use smtp_proto::{MAIL_BODY_8BITMIME, MAIL_REQUIRETLS, MAIL_SMTPUTF8};
 
 use super::extensions::Extensions;
+use super::xtext;
 
 /// Longest ENVID, decoded (RFC 3461 §4.4).
 const ENVELOPE_ID_LIMIT: usize = 100;
@@ -259,7 +260,7 @@ fn number(value: &[u8]) -> Result<u64, ParameterError> {
 
 /// `xtext` (RFC 3461 §4) that stands for printable ASCII: an encoded line end must not get through.
 fn printable(value: &[u8], limit: usize) -> Result<(), ParameterError> {
-    let decoded = xtext(value)?;
+    let decoded = xtext::decode(value).ok_or(ParameterError::Invalid)?;
     let fine = !decoded.is_empty()
         && decoded.len() <= limit
         && decoded.iter().all(|b| matches!(b, b' '..=b'~'));
@@ -267,36 +268,6 @@ fn printable(value: &[u8], limit: usize) -> Result<(), ParameterError> {
         Ok(())
     } else {
         Err(ParameterError::Invalid)
-    }
-}
-
-fn xtext(value: &[u8]) -> Result<Vec<u8>, ParameterError> {
-    let mut decoded = Vec::with_capacity(value.len());
-    let mut rest = value;
-    while let Some((&byte, after)) = rest.split_first() {
-        rest = after;
-        match byte {
-            b'+' => {
-                let [high, low, after @ ..] = rest else {
-                    return Err(ParameterError::Invalid);
-                };
-                decoded.push(hex(*high)? << 4 | hex(*low)?);
-                rest = after;
-            }
-            b'=' => return Err(ParameterError::Invalid),
-            b'!'..=b'~' => decoded.push(byte),
-            _ => return Err(ParameterError::Invalid),
-        }
-    }
-    Ok(decoded)
-}
-
-/// Upper case only (RFC 3461 §4).
-const fn hex(digit: u8) -> Result<u8, ParameterError> {
-    match digit {
-        b'0'..=b'9' => Ok(digit - b'0'),
-        b'A'..=b'F' => Ok(digit - b'A' + 10),
-        _ => Err(ParameterError::Invalid),
     }
 }
 
@@ -357,6 +328,11 @@ mod tests {
         dsn: true,
         size: Some(0),
         start_tls: true,
+        xforward: crate::smtp::extensions::Xforward {
+            address: true,
+            helo: true,
+            protocol: true,
+        },
     };
 
     fn mail(text: &'static str) -> Result<MailParameters, ParameterError> {

@@ -14,7 +14,7 @@ use std::collections::VecDeque;
 use bytes::{Bytes, BytesMut};
 
 use super::body::{BodyFault, BodyLimits, BodyReader, BodyStep};
-use super::command::{AUTH_LINE_LIMIT, COMMAND_LINE_LIMIT};
+use super::command::{AUTH_LINE_LIMIT, COMMAND_LINE_LIMIT, Xclient};
 use super::line::{LineError, LineReader};
 use super::parameters::{MailParameters, RcptParameters};
 use super::reply::Reply;
@@ -38,6 +38,8 @@ pub struct ServerOptions {
     pub require_tls: bool,
     /// Whether there is anybody who could log in.
     pub auth: bool,
+    /// Whether this client may say with XCLIENT who it speaks for.
+    pub xclient: bool,
 }
 
 /// What the client did that the caller must answer or act upon.
@@ -54,6 +56,8 @@ pub enum Event {
     StartTls,
     /// AUTH: answer with 235 or a refusal.
     Authenticate(Credentials),
+    /// XCLIENT: the session begins anew for that client; answer with the greeting.
+    Xclient(Xclient),
     /// MAIL: answer before asking for the next event.
     Mail {
         /// Where reports go.
@@ -112,6 +116,7 @@ struct Slot {
 enum Kind {
     Hello,
     StartTls,
+    Xclient,
     Auth,
     Mail,
     Rcpt,

@@ -18,6 +18,9 @@ pub(super) const FIELD_LIMIT: usize = 2048;
 /// Longest value of a field or history entry, in octets.
 pub(super) const VALUE_LIMIT: usize = 64 * 1024;
 
+/// Longest record, in octets of all names and values.
+const RECORD_LIMIT: usize = 1024 * 1024;
+
 /// The counter that compare-and-set compares.
 pub(super) const VERSION: &str = "version";
 
@@ -205,10 +208,17 @@ fn check_size(fields: &[Field]) -> Result<(), CodecError> {
     if fields.len() > FIELD_LIMIT {
         return Err(CodecError::of("record", "has too many fields"));
     }
-    match fields.iter().find(|(_, value)| value.len() > VALUE_LIMIT) {
-        Some((name, _)) => Err(CodecError::of(name, "is too long")),
-        None => Ok(()),
+    if let Some((name, _)) = fields.iter().find(|(_, value)| value.len() > VALUE_LIMIT) {
+        return Err(CodecError::of(name, "is too long"));
     }
+    let size: usize = fields
+        .iter()
+        .map(|(name, value)| name.len() + value.len())
+        .sum();
+    if size > RECORD_LIMIT {
+        return Err(CodecError::of("record", "is too long"));
+    }
+    Ok(())
 }
 
 fn json<T: Serialize>(value: &T) -> Result<String, CodecError> {

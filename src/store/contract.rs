@@ -1,1 +1,444 @@
-//! The contract.
+//! The *contract*: what every adapter of the port does, run for each of them.
+//!
+//! An adapter gives a [`Fixture`] and lets [`contract_tests!`] make one test of each case.
+
+mod samples;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+pub(crate) use self::samples::{consent, event, full_record, key, keys, ledger, meta, tenant};
+
+use super::ledger::Ledger;
+use super::{Commit, CommitOutcome, HISTORY_LIMIT, HistoryEntry, Store, StoreError};
+use crate::suppression::event::{Effect, Grounds};
+use crate::suppression::{Change, Event, Finding, RecipientKey, Record, Scope, Tenant};
+
+/// How an adapter lets the suite reach behind it.
+pub(crate) trait Fixture {
+    /// An empty store that was not set up.
+    fn store(&self) -> Arc<dyn Store>;
+    /// Puts a raw value into a field of a record, past every check; no value removes the field.
+    fn set_field(&self, tenant: &Tenant, key: &RecipientKey, field: &str, value: Option<&[u8]>);
+    /// Changes the generation that the store holds; none removes what it says about itself.
+    fn set_generation(&self, generation: Option<&str>);
+}
+
+/// Makes a test of each case of the contract; the argument is a function that makes a fixture.
+macro_rules! contract_tests {
+    ($fixture:path: $($case:ident),* $(,)?) => {
+        $(
+            #[tokio::test(flavor = "multi_thread")]
+            async fn $case() {
+                $crate::store::contract::$case(&$fixture()).await;
+            }
+        )*
+    };
+    ($fixture:path) => {
+        $crate::store::contract::contract_tests!($fixture:
+            nothing_is_answered_before_a_generation_is_expected,
+            findings_come_in_the_order_of_the_keys,
+            tenants_share_nothing,
+            a_version_that_is_not_current_is_a_conflict,
+            b4_an_event_counts_once_for_each_recipient,
+            an_event_is_forgotten_when_its_time_is_over,
+            a_history_is_newest_first_and_capped,
+            f11_a_missing_or_changed_generation_answers_nothing,
+            of_many_who_set_the_store_up_one_wins,
+            s7_the_same_event_told_at_once_counts_once,
+            different_events_at_once_all_count,
+            s4_what_cannot_be_read_is_never_clear,
+            every_field_is_read_as_written,
+            what_is_too_large_is_refused,
+        );
+    };
+}
+pub(crate) use contract_tests;
+
+const GENERATION: &str = "0123456789abcdef0123456789abcdef";
+
+fn entry(number: u64) -> HistoryEntry {
+    HistoryEntry {
+        event: event(number),
+        effect: Effect::Changed,
+    }
+}
+
+fn named(address: &str) -> Record {
+    Record {
+        address: Some(address.to_owned()),
+        ..Record::default()
+    }
+}
+
+/// The fixture's store, set up and expected.
+pub(crate) async fn ready(fixture: &impl Fixture) -> Arc<dyn Store> {
+    let store = fixture.store();
+    store.create_meta(&meta(GENERATION)).await.unwrap();
+    store.expect_generation(GENERATION);
+    store
+}
+
+struct Write<'a> {
+    key: RecipientKey,
+    version: u64,
+    record: &'a Record,
+    number: u64,
+    remember: Duration,
+}
+
+impl<'a> Write<'a> {
+    fn new(number: u64, version: u64, record: &'a Record) -> Self {
+        Self {
+            key: key(1),
+            version,
+            record,
+            number,
+            remember: Duration::from_secs(3600),
+        }
+    }
+
+    async fn to(&self, store: &Arc<dyn Store>) -> Result<CommitOutcome, StoreError> {
+        let commit = Commit {
+            tenant: &tenant(),
+            key: &self.key,
+            expected_version: self.version,
+            record: self.record,
+            entry: &entry(self.number),
+            remember: self.remember,
+        };
+        store.commit(&commit).await
+    }
+}
+
+pub(crate) async fn nothing_is_answered_before_a_generation_is_expected(fixture: &impl Fixture) {
+    let store = fixture.store();
+    assert_eq!(store.meta().await.unwrap(), None);
+    store.create_meta(&meta(GENERATION)).await.unwrap();
+    assert_eq!(store.meta().await.unwrap(), Some(meta(GENERATION)));
+    assert_eq!(
+        store.look_up(&tenant(), &[key(1), key(2)]).await,
+        [Finding::Unavailable, Finding::Unavailable]
+    );
+    assert!(store.read(&tenant(), &key(1)).await.is_err());
+    assert!(store.health().await.is_err());
+    let record = named("a@example.com");
+    assert!(Write::new(1, 0, &record).to(&store).await.is_err());
+    store.expect_generation(GENERATION);
+    store.health().await.unwrap();
+    assert_eq!(store.look_up(&tenant(), &[]).await, []);
+    assert_eq!(store.look_up(&tenant(), &[key(1)]).await, [Finding::Clear]);
+}
+
+pub(crate) async fn findings_come_in_the_order_of_the_keys(fixture: &impl Fixture) {
+    let store = ready(fixture).await;
+    let record = named("a@example.com");
+    Write::new(1, 0, &record).to(&store).await.unwrap();
+    let known = Finding::Known(Box::new(record));
+    assert_eq!(
+        store
+            .look_up(&tenant(), &[key(2), key(1), key(3), key(1)])
+            .await,
+        [Finding::Clear, known.clone(), Finding::Clear, known]
+    );
+}
+
+pub(crate) async fn tenants_share_nothing(fixture: &impl Fixture) {
+    let store = ready(fixture).await;
+    let record = named("a@example.com");
+    Write::new(1, 0, &record).to(&store).await.unwrap();
+    let other = Tenant::new("other").unwrap();
+    assert_eq!(store.look_up(&other, &[key(1)]).await, [Finding::Clear]);
+    assert!(store.history(&other, &key(1), 10).await.unwrap().is_empty());
+}
+
+pub(crate) async fn a_version_that_is_not_current_is_a_conflict(fixture: &impl Fixture) {
+    let store = ready(fixture).await;
+    assert_eq!(store.read(&tenant(), &key(1)).await.unwrap().version, 0);
+    let (first, second) = (named("first@example.com"), named("second@example.com"));
+    let outcome = Write::new(1, 1, &first).to(&store).await.unwrap();
+    assert_eq!(outcome, CommitOutcome::Conflict);
+    let outcome = Write::new(2, 0, &first).to(&store).await.unwrap();
+    assert_eq!(outcome, CommitOutcome::Committed);
+    let outcome = Write::new(3, 0, &second).to(&store).await.unwrap();
+    assert_eq!(outcome, CommitOutcome::Conflict);
+    let outcome = Write::new(3, 1, &second).to(&store).await.unwrap();
+    assert_eq!(
+        outcome,
+        CommitOutcome::Committed,
+        "a conflict leaves no dedupe mark"
+    );
+    let read = store.read(&tenant(), &key(1)).await.unwrap();
+    assert_eq!((read.version, read.record), (2, second));
+    assert_eq!(
+        store.history(&tenant(), &key(1), 10).await.unwrap().len(),
+        2
+    );
+}
+
+pub(crate) async fn b4_an_event_counts_once_for_each_recipient(fixture: &impl Fixture) {
+    let store = ready(fixture).await;
+    let (first, second) = (named("first@example.com"), named("second@example.com"));
+    Write::new(1, 0, &first).to(&store).await.unwrap();
+    for version in [0, 1, 7] {
+        let outcome = Write::new(1, version, &second).to(&store).await.unwrap();
+        assert_eq!(
+            outcome,
+            CommitOutcome::Duplicate,
+            "whatever version is expected"
+        );
+    }
+    let read = store.read(&tenant(), &key(1)).await.unwrap();
+    assert_eq!((read.version, read.record), (1, first));
+    assert_eq!(
+        store.history(&tenant(), &key(1), 10).await.unwrap().len(),
+        1
+    );
+    let other = Write {
+        key: key(2),
+        ..Write::new(1, 0, &second)
+    };
+    assert_eq!(other.to(&store).await.unwrap(), CommitOutcome::Committed);
+}
+
+pub(crate) async fn an_event_is_forgotten_when_its_time_is_over(fixture: &impl Fixture) {
+    let store = ready(fixture).await;
+    let record = named("a@example.com");
+    for (number, remember) in [(1, Duration::ZERO), (2, Duration::from_millis(20))] {
+        let write = Write {
+            key: key(u8::try_from(number).unwrap()),
+            remember,
+            ..Write::new(number, 0, &record)
+        };
+        assert_eq!(write.to(&store).await.unwrap(), CommitOutcome::Committed);
+        let again = Write {
+            version: 1,
+            ..write
+        };
+        let limit = Instant::now() + Duration::from_secs(10);
+        while again.to(&store).await.unwrap() == CommitOutcome::Duplicate {
+            assert!(Instant::now() < limit, "still remembered");
+        }
+    }
+    let long = Write {
+        remember: Duration::MAX,
+        ..Write::new(3, 2, &record)
+    };
+    assert_eq!(long.to(&store).await.unwrap(), CommitOutcome::Committed);
+    assert_eq!(long.to(&store).await.unwrap(), CommitOutcome::Duplicate);
+}
+
+pub(crate) async fn a_history_is_newest_first_and_capped(fixture: &impl Fixture) {
+    let store = ready(fixture).await;
+    let record = named("a@example.com");
+    let count = HISTORY_LIMIT as u64 + 5;
+    for number in 0..count {
+        let outcome = Write::new(number, number, &record).to(&store).await;
+        assert_eq!(outcome.unwrap(), CommitOutcome::Committed);
+    }
+    let newest = store.history(&tenant(), &key(1), 3).await.unwrap();
+    assert_eq!(
+        newest,
+        [entry(count - 1), entry(count - 2), entry(count - 3)]
+    );
+    let all = store.history(&tenant(), &key(1), usize::MAX).await.unwrap();
+    assert_eq!(all.len(), HISTORY_LIMIT);
+    assert_eq!(all.last(), Some(&entry(5)));
+    assert!(
+        store
+            .history(&tenant(), &key(1), 0)
+            .await
+            .unwrap()
+            .is_empty()
+    );
+    assert!(
+        store
+            .history(&tenant(), &key(9), 5)
+            .await
+            .unwrap()
+            .is_empty()
+    );
+}
+
+pub(crate) async fn f11_a_missing_or_changed_generation_answers_nothing(fixture: &impl Fixture) {
+    let store = ready(fixture).await;
+    let record = named("a@example.com");
+    Write::new(1, 0, &record).to(&store).await.unwrap();
+    for generation in [None, Some("another"), Some("")] {
+        fixture.set_generation(generation);
+        assert_eq!(
+            store.look_up(&tenant(), &[key(1), key(2)]).await,
+            [Finding::Unavailable, Finding::Unavailable],
+            "{generation:?}"
+        );
+        assert!(store.read(&tenant(), &key(1)).await.is_err());
+        assert!(store.history(&tenant(), &key(1), 1).await.is_err());
+        assert!(store.health().await.is_err());
+        let error = Write::new(2, 1, &record).to(&store).await.unwrap_err();
+        assert!(matches!(error, StoreError::Unavailable(_)), "{error}");
+    }
+    fixture.set_generation(Some(GENERATION));
+    store.health().await.unwrap();
+    let read = store.read(&tenant(), &key(1)).await.unwrap();
+    assert_eq!((read.version, read.record), (1, record));
+}
+
+pub(crate) async fn of_many_who_set_the_store_up_one_wins(fixture: &impl Fixture) {
+    let store = fixture.store();
+    let tasks: Vec<_> = (0..16)
+        .map(|number| {
+            let store = Arc::clone(&store);
+            tokio::spawn(async move {
+                let own = meta(&format!("generation {number}"));
+                store.create_meta(&own).await.unwrap()
+            })
+        })
+        .collect();
+    let there = tasks_done(tasks).await;
+    assert_eq!(store.meta().await.unwrap().as_ref(), there.first());
+    assert!(there.iter().all(|meta| Some(meta) == there.first()));
+}
+
+pub(crate) async fn s7_the_same_event_told_at_once_counts_once(fixture: &impl Fixture) {
+    let store = ready(fixture).await;
+    let ledger = Arc::new(ledger(&store));
+    let effects = tasks_done((0..32).map(|_| record(&ledger, event(1))).collect()).await;
+    let counted = effects.iter().filter(|effect| effect.is_some()).count();
+    assert_eq!(counted, 1, "{effects:?}");
+    let read = ledger.read(&tenant(), &key(1)).await.unwrap();
+    assert_eq!(read.record.soft.unwrap().count, 1);
+    assert_eq!(
+        ledger.history(&tenant(), &key(1), 50).await.unwrap().len(),
+        1
+    );
+}
+
+pub(crate) async fn different_events_at_once_all_count(fixture: &impl Fixture) {
+    let store = ready(fixture).await;
+    let ledger = Arc::new(ledger(&store));
+    let tasks = (0..32)
+        .map(|number| record(&ledger, event(number)))
+        .collect();
+    let effects = tasks_done(tasks).await;
+    assert!(
+        effects
+            .iter()
+            .all(|effect| *effect == Some(Effect::Changed))
+    );
+    let read = ledger.read(&tenant(), &key(1)).await.unwrap();
+    assert_eq!(read.version, 32);
+    assert_eq!(read.record.soft.unwrap().count, 32);
+    assert_eq!(
+        ledger.history(&tenant(), &key(1), 50).await.unwrap().len(),
+        32
+    );
+}
+
+fn record(ledger: &Arc<Ledger>, event: Event) -> tokio::task::JoinHandle<Option<Effect>> {
+    let ledger = Arc::clone(ledger);
+    tokio::spawn(async move {
+        let recorded = ledger.record(&tenant(), &key(1), event).await.unwrap();
+        assert!(recorded.effect.is_none() || recorded.record.soft.is_some());
+        recorded.effect
+    })
+}
+
+async fn tasks_done<T>(tasks: Vec<tokio::task::JoinHandle<T>>) -> Vec<T> {
+    let mut outcomes = Vec::new();
+    for task in tasks {
+        outcomes.push(task.await.unwrap());
+    }
+    outcomes
+}
+
+pub(crate) async fn s4_what_cannot_be_read_is_never_clear(fixture: &impl Fixture) {
+    let store = ready(fixture).await;
+    let record = full_record();
+    Write::new(1, 0, &record).to(&store).await.unwrap();
+    let other = Write {
+        key: key(2),
+        ..Write::new(1, 0, &record)
+    };
+    other.to(&store).await.unwrap();
+    let spoilt: [(&str, Option<&[u8]>); 12] = [
+        ("version", None),
+        ("version", Some(b"")),
+        ("version", Some(b"-1")),
+        ("version", Some(b"0")),
+        ("hard", Some(b"{\"")),
+        ("hard", Some(b"{}")),
+        ("hard", Some(b"{\"count\":1} x")),
+        ("optout:*", Some(b"\xff\xfe")),
+        ("optout:LIST:x", Some(b"{}")),
+        (
+            "optout:list:News",
+            Some(b"{\"at\":\"2026-01-01T00:00:00Z\",\"via\":\"a\",\"actor\":\"a\"}"),
+        ),
+        ("an_axis_of_a_newer_program", Some(b"{}")),
+        ("", Some(b"")),
+    ];
+    for (field, value) in spoilt {
+        fixture.set_field(&tenant(), &key(1), field, value);
+        let findings = store.look_up(&tenant(), &[key(1), key(2)]).await;
+        assert_eq!(findings[0], Finding::Unavailable, "{field} {value:?}");
+        assert_eq!(
+            findings[1],
+            Finding::Known(Box::new(record.clone())),
+            "{field}"
+        );
+        let error = store.read(&tenant(), &key(1)).await.unwrap_err();
+        assert!(matches!(error, StoreError::Corrupt(_)), "{field}: {error}");
+        let error = ledger(&store).record(&tenant(), &key(1), event(9)).await;
+        assert!(
+            matches!(error, Err(StoreError::Corrupt(_))),
+            "{field}: {error:?}"
+        );
+        // As it was before.
+        fixture.set_field(&tenant(), &key(1), field, None);
+        for (name, value) in super::codec::encode(&record, 1).unwrap() {
+            fixture.set_field(&tenant(), &key(1), &name, Some(value.as_bytes()));
+        }
+        let read = store.read(&tenant(), &key(1)).await.unwrap();
+        assert_eq!((read.version, &read.record), (1, &record));
+    }
+}
+
+pub(crate) async fn every_field_is_read_as_written(fixture: &impl Fixture) {
+    let store = ready(fixture).await;
+    let full = full_record();
+    Write::new(1, 0, &full).to(&store).await.unwrap();
+    let read = store.read(&tenant(), &key(1)).await.unwrap();
+    assert_eq!(read.record, full);
+    let empty = Record::default();
+    Write::new(2, 1, &empty).to(&store).await.unwrap();
+    let read = store.read(&tenant(), &key(1)).await.unwrap();
+    assert_eq!(
+        (read.version, read.record),
+        (2, empty),
+        "fields that are gone are gone"
+    );
+}
+
+pub(crate) async fn what_is_too_large_is_refused(fixture: &impl Fixture) {
+    let store = ready(fixture).await;
+    let long = named(&"a".repeat(100_000));
+    assert!(Write::new(1, 0, &long).to(&store).await.is_err());
+    let mut many = Record::default();
+    for number in 0..5000 {
+        let scope = Scope::topic(&format!("topic-{number}")).unwrap();
+        many.opt_outs.insert(scope, consent(1));
+    }
+    assert!(Write::new(2, 0, &many).to(&store).await.is_err());
+    assert_eq!(store.look_up(&tenant(), &[key(1)]).await, [Finding::Clear]);
+    // A report with a diagnostic of any length is recorded all the same.
+    let mut event = event(3);
+    event.change = Change::OptOut {
+        scope: Scope::All,
+        grounds: Grounds {
+            evidence: Some("e".repeat(1_000_000)),
+            ..Grounds::default()
+        },
+    };
+    let recorded = ledger(&store).record(&tenant(), &key(1), event).await;
+    assert_eq!(recorded.unwrap().effect, Some(Effect::Changed));
+}

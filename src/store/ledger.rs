@@ -9,7 +9,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use tokio::time::{Instant, timeout_at};
 
-use super::{Commit, CommitOutcome, HistoryEntry, Store, StoreError, Versioned};
+use super::{Commit, CommitOutcome, HistoryEntry, Store, StoreError, Versioned, WRITE_FACTOR};
 use crate::mail::Address;
 use crate::suppression::event::Effect;
 use crate::suppression::{Event, EventRules, Finding, KeyMaker, RecipientKey, Record, Tenant};
@@ -18,9 +18,6 @@ use crate::suppression::{Event, EventRules, Finding, KeyMaker, RecipientKey, Rec
 ///
 /// At least one writer wins each round, so this many may write one record at once.
 const CONFLICT_LIMIT: u32 = 64;
-
-/// A write may take so many times as long as a look-up: it waits for a disk, and for others.
-const WRITE_FACTOR: u32 = 10;
 
 /// Answers what is known of a recipient and records what happens to them.
 #[derive(Debug)]

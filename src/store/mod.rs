@@ -5,6 +5,7 @@
 
 mod codec;
 pub mod embedded;
+mod generation;
 pub mod identity;
 pub mod ledger;
 pub mod pepper;
@@ -146,6 +147,9 @@ pub struct HistoryEntry {
     /// What it did to the record.
     pub effect: Effect,
 }
+
+/// A write may take so many times as long as a look-up: it waits for a disk, and for others.
+const WRITE_FACTOR: u32 = 10;
 
 /// How many history entries are kept for one recipient.
 pub const HISTORY_LIMIT: usize = 200;

@@ -46,14 +46,12 @@ impl Session {
         self.wire.server.reply(reply.clone());
         self.current = Some(current);
         if !positive {
-            self.finish(
-                Ending {
-                    reply,
-                    outcome: Outcome::Refused,
-                    upstream_reply: None,
-                },
-                false,
-            );
+            let ending = Ending {
+                reply,
+                outcome: Outcome::Refused,
+                upstream_reply: None,
+            };
+            self.finish(&ending, false);
         }
     }
 
@@ -224,18 +222,18 @@ impl Session {
             },
         };
         self.current = Some(current);
-        self.finish(ending, true);
+        self.finish(&ending, true);
     }
 
     /// Tells the client, unless it was told, and the log; the transaction is over.
-    fn finish(&mut self, ending: Ending, tell: bool) {
+    fn finish(&mut self, ending: &Ending, tell: bool) {
         if tell {
             self.wire.server.reply(ending.reply.clone());
         }
         if ending.outcome == Outcome::Delivered {
             self.wire.server.forgive_junk();
         }
-        self.close_transaction(&ending);
+        self.close_transaction(ending);
     }
 }
 

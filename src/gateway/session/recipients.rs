@@ -173,7 +173,7 @@ impl Session {
             Effect::Soft => BounceKind::Soft,
             Effect::None | Effect::Complaint | Effect::OptOut => return,
         };
-        let event = refusal_event(&transaction.id, &key, address, kind, reply, text);
+        let event = refusal_event(&transaction.id, &key, address, kind, reply, &text);
         let tenant = &transaction.policy.tenant;
         match self.context.ledger.record(tenant, &key, event).await {
             Ok(_) => self.context.metrics.event("bounce", "upstream"),
@@ -189,7 +189,7 @@ fn refusal_event(
     address: &Address,
     kind: BounceKind,
     reply: &UpstreamReply,
-    text: String,
+    text: &str,
 ) -> Event {
     Event {
         id: EventId::of(&[b"refusal", id.as_bytes(), key.as_bytes()]),

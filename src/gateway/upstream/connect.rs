@@ -14,6 +14,7 @@ use super::{ConnectError, UpstreamOptions};
 use crate::config::{Security, UpstreamUrl};
 use crate::gateway::transport::Transport;
 use crate::smtp::Extensions;
+use crate::smtp::extensions::Xforward;
 
 /// Host and port as they are dialled.
 pub(super) fn address(url: &UpstreamUrl) -> String {
@@ -181,6 +182,8 @@ impl Steps<'_> {
         transport: impl FnOnce(S) -> Transport,
         secure: bool,
     ) -> Result<Connection, ConnectError> {
+        // The last command was EHLO or STARTTLS; only an EHLO reply names attributes.
+        let xforward = Xforward::of(client.stream.reply());
         if let Some((user, password)) = &self.options.credentials {
             if !secure {
                 return Err(self.refused("AUTH", "a password is not sent without TLS"));
@@ -191,13 +194,17 @@ impl Steps<'_> {
                 .await
                 .map_err(|e| self.failed("AUTH", &e))?;
         }
+        let extensions = Extensions {
+            xforward,
+            ..Extensions::of(&hello)
+        };
         let stream = client
             .stream
             .into_stream()
             .ok_or_else(|| self.refused("EHLO", "more replies than commands"))?;
         Ok(Connection::new(
             transport(stream),
-            Extensions::of(&hello),
+            extensions,
             self.options.reply_limit,
         ))
     }

@@ -117,6 +117,11 @@ impl Server {
                 self.greeted = true;
                 self.state = State::Idle;
             }
+            (Kind::Xclient, 200..300) => {
+                self.greeted = false;
+                self.authenticated = false;
+                self.state = State::AwaitHello;
+            }
             (Kind::Auth, 200..300) => self.authenticated = true,
             (Kind::Mail, 200..300) => self.state = State::Transaction { accepted: 0 },
             (Kind::Rcpt, 200..300) => {

@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use super::{CloseReason, Event, Kind, Server, State};
 use crate::mail::EnhancedStatus;
-use crate::smtp::command::{Command, CommandError, Mechanism};
+use crate::smtp::command::{Command, CommandError, Mechanism, Xclient};
 use crate::smtp::reply::Reply;
 use crate::smtp::sasl::{Exchange, Step};
 
@@ -41,6 +41,7 @@ impl Server {
             Command::Hello { name, extended } => self.hello(name, extended),
             Command::StartTls => self.start_tls(),
             Command::Auth { mechanism, initial } => self.auth(mechanism, initial.as_ref()),
+            Command::Xclient(said) => self.xclient(said),
             Command::Mail { path, parameters } => {
                 self.may_mail()?;
                 self.wait_for(Kind::Mail);
@@ -125,6 +126,18 @@ impl Server {
         }
         self.wait_for(Kind::StartTls);
         Some(Event::StartTls)
+    }
+
+    /// From anybody else it is a command that we do not know (W15).
+    fn xclient(&mut self, said: Xclient) -> Option<Event> {
+        if !self.options.xclient {
+            return self.refuse(500, EnhancedStatus::of(5, 5, 2), "Command not recognized");
+        }
+        if self.in_transaction() {
+            return self.refuse(503, EnhancedStatus::of(5, 5, 1), "Not inside a transaction");
+        }
+        self.wait_for(Kind::Xclient);
+        Some(Event::Xclient(said))
     }
 
     fn auth(&mut self, mechanism: Option<Mechanism>, initial: Option<&Bytes>) -> Option<Event> {

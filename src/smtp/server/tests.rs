@@ -15,6 +15,7 @@ fn options() -> ServerOptions {
         start_tls: true,
         require_tls: false,
         auth: true,
+        xclient: false,
     }
 }
 
@@ -95,6 +96,10 @@ impl Session {
                 self.events.push(format!("auth {}", credentials.user));
                 self.server
                     .reply(Reply::new(235, EnhancedStatus::of(2, 7, 0), "Ok"));
+            }
+            Event::Xclient(said) => {
+                self.events.push(format!("xclient {said:?}"));
+                self.server.reply(Reply::bare(220, "gw.example"));
             }
             Event::Mail { path, .. } => {
                 self.events
@@ -355,6 +360,40 @@ fn e10_vrfy_and_expn_tell_nothing() {
         .send(b"VRFY opted.out@example.com\r\n")
         .send(b"EXPN list\r\n");
     assert_eq!(session.codes(), ["252 2.5.0", "502 5.5.1"]);
+}
+
+#[test]
+fn w15_xclient_is_for_listed_clients_and_begins_the_session_anew() {
+    let mut session = Session::greeted();
+    session.send(b"XCLIENT ADDR=192.0.2.1\r\n");
+    assert_eq!(session.codes(), ["500 5.5.2"]);
+    let mut session = Session::new(
+        ServerOptions {
+            xclient: true,
+            ..options()
+        },
+        false,
+    );
+    session
+        .send(b"EHLO c\r\n")
+        .send(b"XCLIENT ADDR=192.0.2.1 HELO=a+2Bb\r\n")
+        .send(MAIL);
+    session
+        .send(b"EHLO c\r\n")
+        .send(MAIL)
+        .send(b"XCLIENT ADDR=192.0.2.1\r\n");
+    session.send(b"XCLIENT ADDR=nowhere\r\n");
+    let codes = [
+        "250",
+        "220",
+        "503 5.5.1",
+        "250",
+        "250 2.0.0",
+        "503 5.5.1",
+        "501 5.5.4",
+    ];
+    assert_eq!(session.codes(), codes);
+    assert!(session.events[1].contains("192.0.2.1") && session.events[1].contains("a+b"));
 }
 
 #[test]

@@ -10,11 +10,11 @@ mod writer;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use arc_swap::ArcSwapOption;
 use redb::ReadTransaction;
 
 use self::file::DatabaseFile;
 use self::writer::{Outcome, Request, Writer};
+use super::generation::{Alarm, Generation};
 use super::{
     BoxFuture, Commit, CommitOutcome, HistoryEntry, Meta, Store, StoreError, Versioned, codec,
 };
@@ -27,7 +27,8 @@ pub struct EmbeddedStore {
     // Before the file: the writer finishes first.
     writer: Writer,
     file: Arc<DatabaseFile>,
-    expected: Arc<Expected>,
+    generation: Arc<Generation>,
+    alarm: Alarm,
 }
 
 /// Why the file cannot be opened.
@@ -67,17 +68,19 @@ impl EmbeddedStore {
     /// Says what keeps the file from being used and what to do.
     pub fn open(path: &Path) -> Result<Self, OpenError> {
         let file = Arc::new(DatabaseFile::open(path)?);
-        let expected = Arc::new(Expected::default());
-        let writer = Writer::start(Arc::clone(&file), Arc::clone(&expected)).map_err(|source| {
-            OpenError::Io {
-                path: path.to_owned(),
-                source,
-            }
-        })?;
+        let generation = Arc::new(Generation::default());
+        let writer =
+            Writer::start(Arc::clone(&file), Arc::clone(&generation)).map_err(|source| {
+                OpenError::Io {
+                    path: path.to_owned(),
+                    source,
+                }
+            })?;
         Ok(Self {
             writer,
             file,
-            expected,
+            generation,
+            alarm: Alarm::default(),
         })
     }
 
@@ -86,7 +89,7 @@ impl EmbeddedStore {
         read: impl FnOnce(&ReadTransaction) -> Result<Result<T, StoreError>, redb::Error>,
     ) -> Result<T, StoreError> {
         self.file.read(|transaction| {
-            if let Err(error) = self.expected.check(tables::meta(transaction)?) {
+            if let Err(error) = check(&self.generation, tables::meta(transaction)?) {
                 return Ok(Err(error));
             }
             read(transaction)
@@ -101,11 +104,18 @@ impl Store for EmbeddedStore {
         keys: &'a [RecipientKey],
     ) -> BoxFuture<'a, Vec<Finding>> {
         Box::pin(async move {
-            self.answer(|transaction| tables::look_up(transaction, tenant, keys).map(Ok))
-                .unwrap_or_else(|error| {
-                    tracing::warn!(%error, "look-up failed");
+            match self.answer(|transaction| tables::look_up(transaction, tenant, keys).map(Ok)) {
+                Ok(findings) => {
+                    self.alarm.clear();
+                    findings
+                }
+                Err(error) => {
+                    if self.alarm.raise() {
+                        tracing::warn!(%error, "look-ups are not answered");
+                    }
                     vec![Finding::Unavailable; keys.len()]
-                })
+                }
+            }
         })
     }
 
@@ -164,7 +174,7 @@ impl Store for EmbeddedStore {
     }
 
     fn expect_generation(&self, generation: &str) {
-        self.expected.0.store(Some(Arc::new(generation.to_owned())));
+        self.generation.expect(generation);
     }
 
     fn health(&self) -> BoxFuture<'_, Result<(), StoreError>> {
@@ -172,22 +182,11 @@ impl Store for EmbeddedStore {
     }
 }
 
-/// The generation without which nothing is answered.
-#[derive(Debug, Default)]
-struct Expected(ArcSwapOption<String>);
-
-impl Expected {
-    fn check(&self, meta: Result<Option<Meta>, StoreError>) -> Result<(), StoreError> {
-        let expected = self.0.load();
-        let Some(expected) = expected.as_deref() else {
-            return Err(unavailable("it was not checked yet whether it is ours"));
-        };
-        match meta? {
-            Some(meta) if meta.generation == *expected => Ok(()),
-            Some(_) => Err(unavailable("its generation changed: it was swapped")),
-            None => Err(unavailable("its generation is missing: it was emptied")),
-        }
-    }
+fn check(
+    generation: &Generation,
+    meta: Result<Option<Meta>, StoreError>,
+) -> Result<(), StoreError> {
+    generation.check(meta?.as_ref().map(|meta| meta.generation.as_bytes()))
 }
 
 fn unavailable(cause: impl std::fmt::Display) -> StoreError {

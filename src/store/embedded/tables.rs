@@ -8,21 +8,22 @@ use crate::suppression::{Finding, RecipientKey, Tenant};
 use crate::timestamp::Timestamp;
 
 /// Tenant and recipient key.
-type Recipient<'a> = (&'a str, &'a [u8; 16]);
+pub(super) type Recipient<'a> = (&'a str, &'a [u8; 16]);
 /// Tenant, recipient key and event id: the same event told of another recipient is another one.
-type Seen<'a> = (&'a str, &'a [u8; 16], &'a str);
+pub(super) type Seen<'a> = (&'a str, &'a [u8; 16], &'a str);
 
 /// Values are JSON objects of fields (see [`codec`]).
-const RECORDS: TableDefinition<'_, Recipient<'_>, &[u8]> = TableDefinition::new("records");
+pub(super) const RECORDS: TableDefinition<'_, Recipient<'_>, &[u8]> =
+    TableDefinition::new("records");
 /// The number in the key counts up; the newest entry has the highest.
 const HISTORY: TableDefinition<'_, (&str, &[u8; 16], u64), &[u8]> = TableDefinition::new("history");
 /// Until when an event's id is remembered, in milliseconds since the epoch.
-const SEEN: TableDefinition<'_, Seen<'_>, u64> = TableDefinition::new("seen");
+pub(super) const SEEN: TableDefinition<'_, Seen<'_>, u64> = TableDefinition::new("seen");
 /// The same ids in the order in which they expire.
-const EXPIRY: TableDefinition<'_, (u64, &str, &[u8; 16], &str), ()> =
+pub(super) const EXPIRY: TableDefinition<'_, (u64, &str, &[u8; 16], &str), ()> =
     TableDefinition::new("expiry");
-const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
-const META_KEY: &str = "meta";
+pub(super) const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
+pub(super) const META_KEY: &str = "meta";
 
 /// A commit that waits for its turn.
 #[derive(Debug)]

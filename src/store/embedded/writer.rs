@@ -10,7 +10,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::super::{CommitOutcome, Meta, StoreError};
 use super::file::DatabaseFile;
-use super::{Expected, tables, unavailable};
+use super::{Generation, check, tables, unavailable};
 use crate::timestamp::Timestamp;
 
 /// Most writes of one transaction.
@@ -49,11 +49,11 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    pub(super) fn start(file: Arc<DatabaseFile>, expected: Arc<Expected>) -> io::Result<Self> {
+    pub(super) fn start(file: Arc<DatabaseFile>, generation: Arc<Generation>) -> io::Result<Self> {
         let (queue, waiting) = mpsc::channel(QUEUE_LIMIT);
         let thread = std::thread::Builder::new()
             .name("store-writer".to_owned())
-            .spawn(move || run(waiting, &file, &expected))?;
+            .spawn(move || run(waiting, &file, &generation))?;
         Ok(Self {
             queue: Some(queue),
             thread: Some(thread),
@@ -79,13 +79,13 @@ impl Drop for Writer {
     }
 }
 
-fn run(mut waiting: mpsc::Receiver<Waiting>, file: &DatabaseFile, expected: &Expected) {
+fn run(mut waiting: mpsc::Receiver<Waiting>, file: &DatabaseFile, generation: &Generation) {
     let mut batch = Vec::with_capacity(BATCH_LIMIT);
     while waiting.blocking_recv_many(&mut batch, BATCH_LIMIT) > 0 {
         // Nobody waits for the outcome any more, so nobody acts on it: the event will come again.
         batch.retain(|(_, answer): &Waiting| !answer.is_closed());
         let now = Timestamp::now();
-        match file.write(|transaction| write(transaction, &batch, expected, now)) {
+        match file.write(|transaction| write(transaction, &batch, generation, now)) {
             Ok(answers) => {
                 for ((_, waiter), answer) in batch.drain(..).zip(answers) {
                     // Whoever does not wait any more does not need to know.
@@ -107,7 +107,7 @@ fn run(mut waiting: mpsc::Receiver<Waiting>, file: &DatabaseFile, expected: &Exp
 
 fn refuse(batch: &mut Vec<Waiting>, error: &StoreError) {
     for (_, waiter) in batch.drain(..) {
-        let _ = waiter.send(Err(unavailable(error)));
+        let _ = waiter.send(Err(same(error)));
     }
 }
 
@@ -131,13 +131,13 @@ fn recover(waiting: &mut mpsc::Receiver<Waiting>, file: &DatabaseFile, error: &S
 fn write(
     transaction: &WriteTransaction,
     batch: &[Waiting],
-    expected: &Expected,
+    generation: &Generation,
     now: Timestamp,
 ) -> Result<Vec<Answer>, redb::Error> {
     let answers = batch
         .iter()
         .map(|(request, _)| match request {
-            Request::Commit(write) => commit(transaction, write, expected, now),
+            Request::Commit(write) => commit(transaction, write, generation, now),
             Request::CreateMeta(meta) => {
                 Ok(tables::create_meta(transaction, meta)?.map(Outcome::Meta))
             }
@@ -151,12 +151,21 @@ fn write(
 fn commit(
     transaction: &WriteTransaction,
     write: &tables::Write,
-    expected: &Expected,
+    generation: &Generation,
     now: Timestamp,
 ) -> Result<Answer, redb::Error> {
-    match expected.check(tables::written_meta(transaction)?) {
+    match check(generation, tables::written_meta(transaction)?) {
         Ok(()) => Ok(tables::commit(transaction, write, now)?.map(Outcome::Commit)),
         Err(error) => Ok(Err(error)),
+    }
+}
+
+/// The error for one more of those who wait.
+fn same(error: &StoreError) -> StoreError {
+    match error {
+        StoreError::Unavailable(cause) => StoreError::Unavailable(cause.clone()),
+        StoreError::Corrupt(cause) => StoreError::Corrupt(cause.clone()),
+        StoreError::Foreign(cause) => StoreError::Foreign(cause.clone()),
     }
 }
 

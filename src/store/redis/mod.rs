@@ -1,18 +1,290 @@
-//! stub
-use super::*;
+//! The [`RedisStore`] keeps records in one Redis server, for any number of gateways.
+//!
+//! A record is a hash, its history a capped stream, and each event id a key that expires. The
+//! three share a hash tag; one script commits them together and knows no rule of ours.
+
+mod bounded;
+mod connect;
+mod link;
+mod options;
+mod replies;
+
+use std::sync::LazyLock;
+use std::time::Duration;
+
+use redis::{Script, Value};
+use tokio::time::timeout;
+
+pub use self::options::{RedisConfigError, RedisOptions};
+
+use self::link::Link;
+use self::options::Target;
+use super::generation::{Alarm, Generation};
+use super::{
+    BoxFuture, Commit, CommitOutcome, HISTORY_LIMIT, HistoryEntry, Meta, Store, StoreError,
+    Versioned, WRITE_FACTOR, codec,
+};
+use crate::suppression::{Finding, RecipientKey, Tenant};
+
+/// The hash that says what the store is.
+const META: &str = "sendgate:meta";
+
+/// Longest time an event is remembered: more would not fit into what Redis counts with.
+const REMEMBER_LIMIT: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
+
+static COMMIT: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("commit.lua")));
+static CREATE_META: &str = include_str!("create_meta.lua");
+
+/// A store in a Redis server. It connects in the background and for ever.
 #[derive(Debug)]
-pub struct RedisStore;
-pub struct RedisOptions {
-    pub url: String,
-    pub user: Option<String>,
-    pub password: Option<secrecy::SecretString>,
-    pub ca_file: Option<std::path::PathBuf>,
-    pub timeout: Duration,
+pub struct RedisStore {
+    link: Link,
+    generation: Generation,
+    alarm: Alarm,
+    timeout: Duration,
 }
+
 impl RedisStore {
-    pub fn new(
-        _: RedisOptions,
-    ) -> Result<super::embedded::EmbeddedStore, super::embedded::OpenError> {
-        super::embedded::EmbeddedStore::open(std::path::Path::new("x"))
+    /// A store that begins to connect now. The server need not be there yet (S8).
+    ///
+    /// # Errors
+    /// When the options cannot work, or when there is no runtime to connect in.
+    pub fn new(options: &RedisOptions) -> Result<Self, RedisConfigError> {
+        Ok(Self {
+            link: Link::start(Target::new(options)?, options.timeout)?,
+            generation: Generation::default(),
+            alarm: Alarm::default(),
+            timeout: options.timeout,
+        })
+    }
+
+    /// One round trip for all keys. What is wrong with one key is found in its own reply.
+    async fn ask_for_records(
+        &self,
+        tenant: &Tenant,
+        keys: &[RecipientKey],
+    ) -> Result<Vec<Value>, StoreError> {
+        let mut commands = redis::Pipeline::with_capacity(keys.len() + 1);
+        commands.cmd("HGET").arg(META).arg("generation");
+        for key in keys {
+            commands.cmd("HGETALL").arg(name(tenant, key, "record"));
+        }
+        self.checked(&commands, self.timeout).await
+    }
+
+    /// Asks commands of which the first is for the generation; answers the replies to the others.
+    async fn checked(
+        &self,
+        commands: &redis::Pipeline,
+        limit: Duration,
+    ) -> Result<Vec<Value>, StoreError> {
+        // Before we know whose store it is there is nothing to ask it.
+        self.generation.expected()?;
+        let mut replies = self.ask(commands, limit).await?.into_iter();
+        let generation = replies.next().unwrap_or_default();
+        self.generation
+            .check(replies::optional_text(&generation)?)?;
+        Ok(replies.collect())
+    }
+
+    async fn ask(
+        &self,
+        commands: &redis::Pipeline,
+        limit: Duration,
+    ) -> Result<Vec<Value>, StoreError> {
+        timeout(limit, self.link.ask(commands))
+            .await
+            .unwrap_or_else(|_late| {
+                Err(StoreError::Unavailable(format!(
+                    "Redis did not answer within {limit:?}"
+                )))
+            })
+    }
+
+    async fn ask_one(
+        &self,
+        command: &str,
+        script: &str,
+        arguments: &[Vec<u8>],
+    ) -> Result<Value, StoreError> {
+        let mut commands = redis::pipe();
+        commands.cmd(command).arg(script).arg(arguments);
+        let replies = self.ask(&commands, self.write_timeout()).await?;
+        Ok(replies.into_iter().next().unwrap_or_default())
+    }
+
+    /// Runs the script by its hash, and sends its text when the server does not know it (S3).
+    async fn run_commit(&self, arguments: &[Vec<u8>]) -> Result<CommitOutcome, StoreError> {
+        let mut reply = self
+            .ask_one("EVALSHA", COMMIT.get_hash(), arguments)
+            .await?;
+        if matches!(&reply, Value::ServerError(error) if error.code() == "NOSCRIPT") {
+            reply = self
+                .ask_one("EVAL", include_str!("commit.lua"), arguments)
+                .await?;
+        }
+        match replies::optional_text(&reply)? {
+            Some(b"committed") => Ok(CommitOutcome::Committed),
+            Some(b"duplicate") => Ok(CommitOutcome::Duplicate),
+            Some(b"conflict") => Ok(CommitOutcome::Conflict),
+            Some(b"unreadable") => Err(StoreError::Corrupt("a record has no version".to_owned())),
+            Some(b"another generation") => {
+                self.generation.check(None)?;
+                Err(replies::unexpected())
+            }
+            _ => Err(replies::unexpected()),
+        }
+    }
+
+    fn write_timeout(&self) -> Duration {
+        self.timeout.saturating_mul(WRITE_FACTOR)
+    }
+
+    fn commit_arguments(&self, commit: &Commit<'_>) -> Result<Vec<Vec<u8>>, StoreError> {
+        let generation = self.generation.expected()?;
+        let fields = codec::encode(commit.record, commit.expected_version.saturating_add(1))?;
+        let entry = codec::encode_entry(commit.entry)?;
+        // Not 0, which Redis refuses after the record was written.
+        let remember = commit
+            .remember
+            .clamp(Duration::from_millis(1), REMEMBER_LIMIT);
+        let seen = format!("seen:{}", commit.event_id());
+        let mut arguments = vec![
+            "4".to_owned(),
+            name(commit.tenant, commit.key, "record"),
+            name(commit.tenant, commit.key, "history"),
+            name(commit.tenant, commit.key, &seen),
+            META.to_owned(),
+            generation.as_str().to_owned(),
+            commit.expected_version.to_string(),
+            remember.as_millis().to_string(),
+            HISTORY_LIMIT.to_string(),
+            entry,
+        ];
+        for (name, value) in fields {
+            arguments.extend([name, value]);
+        }
+        Ok(arguments.into_iter().map(String::into_bytes).collect())
     }
 }
+
+impl Store for RedisStore {
+    fn look_up<'a>(
+        &'a self,
+        tenant: &'a Tenant,
+        keys: &'a [RecipientKey],
+    ) -> BoxFuture<'a, Vec<Finding>> {
+        Box::pin(async move {
+            match self.ask_for_records(tenant, keys).await {
+                Ok(found) => {
+                    if self.alarm.clear() {
+                        tracing::info!("Redis answers look-ups again");
+                    }
+                    keys.iter()
+                        .zip(found)
+                        .map(|(key, reply)| replies::finding(tenant, key, &reply))
+                        .collect()
+                }
+                Err(error) => {
+                    if self.alarm.raise() {
+                        tracing::warn!(%error, "Redis does not answer look-ups");
+                    }
+                    vec![Finding::Unavailable; keys.len()]
+                }
+            }
+        })
+    }
+
+    fn read<'a>(
+        &'a self,
+        tenant: &'a Tenant,
+        key: &'a RecipientKey,
+    ) -> BoxFuture<'a, Result<Versioned, StoreError>> {
+        Box::pin(async move {
+            let mut commands = redis::pipe();
+            commands.cmd("HGET").arg(META).arg("generation");
+            commands.cmd("HGETALL").arg(name(tenant, key, "record"));
+            let found = self.checked(&commands, self.write_timeout()).await?;
+            replies::record(found.first().unwrap_or(&Value::Nil))
+        })
+    }
+
+    fn commit<'a>(
+        &'a self,
+        commit: &'a Commit<'a>,
+    ) -> BoxFuture<'a, Result<CommitOutcome, StoreError>> {
+        Box::pin(async move { self.run_commit(&self.commit_arguments(commit)?).await })
+    }
+
+    fn history<'a>(
+        &'a self,
+        tenant: &'a Tenant,
+        key: &'a RecipientKey,
+        limit: usize,
+    ) -> BoxFuture<'a, Result<Vec<HistoryEntry>, StoreError>> {
+        Box::pin(async move {
+            let mut commands = redis::pipe();
+            commands.cmd("HGET").arg(META).arg("generation");
+            commands
+                .cmd("XREVRANGE")
+                .arg(name(tenant, key, "history"))
+                .arg(&["+", "-", "COUNT"])
+                .arg(limit.clamp(1, HISTORY_LIMIT));
+            let found = self.checked(&commands, self.write_timeout()).await?;
+            let mut entries = replies::history(found.first().unwrap_or(&Value::Nil))?;
+            // Redis takes a count of 0 for something else.
+            entries.truncate(limit);
+            Ok(entries)
+        })
+    }
+
+    fn meta(&self) -> BoxFuture<'_, Result<Option<Meta>, StoreError>> {
+        Box::pin(async move {
+            let mut commands = redis::pipe();
+            commands.cmd("HGETALL").arg(META);
+            let found = self.ask(&commands, self.write_timeout()).await?;
+            replies::meta(found.first().unwrap_or(&Value::Nil))
+        })
+    }
+
+    fn create_meta<'a>(&'a self, meta: &'a Meta) -> BoxFuture<'a, Result<Meta, StoreError>> {
+        Box::pin(async move {
+            let schema = meta.schema.to_string();
+            let arguments = [
+                "1",
+                META,
+                "schema",
+                &schema,
+                "key_check",
+                &meta.key_check,
+                "generation",
+                &meta.generation,
+            ]
+            .map(|argument| argument.as_bytes().to_vec());
+            let found = self.ask_one("EVAL", CREATE_META, &arguments).await?;
+            replies::meta(&found)?.ok_or_else(replies::unexpected)
+        })
+    }
+
+    fn expect_generation(&self, generation: &str) {
+        self.generation.expect(generation);
+    }
+
+    fn health(&self) -> BoxFuture<'_, Result<(), StoreError>> {
+        Box::pin(async move {
+            let mut commands = redis::pipe();
+            commands.cmd("HGET").arg(META).arg("generation");
+            self.checked(&commands, self.write_timeout())
+                .await
+                .map(|_| ())
+        })
+    }
+}
+
+/// The names of one recipient's keys share a hash tag, so that one script may write them all.
+fn name(tenant: &Tenant, key: &RecipientKey, what: &str) -> String {
+    format!("sendgate:{{{tenant}:{key}}}:{what}")
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,199 @@
+"""A Chain is the set of processes of one measurement: started on given cores, stopped by pid."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+START_TIMEOUT = 20.0
+"""Seconds until a server must answer."""
+
+STOP_TIMEOUT = 5.0
+"""Seconds between SIGTERM and SIGKILL."""
+
+
+AUTOGROUP = Path("/proc/self/autogroup")
+"""The priority of a session among sessions, where the kernel groups by them."""
+
+
+class BenchError(Exception):
+    """Something that a measurement cannot go on with; the text tells what to do."""
+
+
+@dataclass
+class Process:
+    """One started program."""
+
+    name: str
+    popen: subprocess.Popen
+    output: Path
+    """Its standard output."""
+    errors: Path
+    """Its standard error."""
+
+    @property
+    def pid(self) -> int:
+        """The process id."""
+        return self.popen.pid
+
+    def cpu_seconds(self) -> float:
+        """CPU time used so far by all its threads, also those that ended.
+
+        This is the process's CPU clock, which counts nanoseconds; /proc/PID/stat counts ticks of
+        10 ms. The number of the clock is the kernel's (~pid << 3 | CPUCLOCK_SCHED).
+        """
+        return time.clock_gettime((~self.pid << 3) | 2)
+
+    def resident(self) -> tuple[int, int]:
+        """Resident and proportional set size, in octets."""
+        rss = pss = 0
+        for line in Path(f"/proc/{self.pid}/smaps_rollup").read_text().splitlines():
+            if line.startswith("Rss:"):
+                rss = int(line.split()[1]) * 1024
+            elif line.startswith("Pss:"):
+                pss = int(line.split()[1]) * 1024
+        return rss, pss
+
+    def complaint(self) -> str:
+        """The last lines of its standard error."""
+        lines = self.errors.read_text(errors="replace").strip().splitlines()
+        return "\n".join(lines[-8:])
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where the processes of a chain run."""
+
+    cores: frozenset[int]
+    nice: int
+    """Their priority; below 0 they go before everything else, which takes root."""
+
+    def take(self) -> None:
+        """Moves the calling process there, out of reach of Ctrl-C: we stop it."""
+        os.sched_setaffinity(0, self.cores)
+        if self.nice == 0:
+            # In our session, because the kernel shares out time by session: on a busy machine a
+            # chain of more processes would get more of it.
+            os.setpgid(0, 0)
+            return
+        os.setsid()
+        os.setpriority(os.PRIO_PROCESS, 0, self.nice)
+        if AUTOGROUP.exists():
+            AUTOGROUP.write_text(str(self.nice))
+
+
+class Chain:
+    """Processes that live as long as the `with` block, in one temporary directory."""
+
+    def __init__(self, place: Place):
+        self.place = place
+        self.processes: list[Process] = []
+        self.directory = Path(tempfile.mkdtemp(prefix="relay-bench-"))
+        # smtp-sink gives up root, and must still reach its files.
+        self.directory.chmod(0o755)
+
+    def __enter__(self) -> Chain:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for process in reversed(self.processes):
+            stop(process)
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+    def start(self, name: str, argv: list[str]) -> Process:
+        """Starts a program at the place of the chain."""
+        output = self.directory / f"{name}.out"
+        errors = self.directory / f"{name}.err"
+        with output.open("wb") as out, errors.open("wb") as err:
+            popen = subprocess.Popen(
+                argv,
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=err,
+                cwd=self.directory,
+                preexec_fn=self.place.take,
+            )
+        process = Process(name, popen, output, errors)
+        self.processes.append(process)
+        return process
+
+    def await_answer(self, process: Process, port: int, ask: bytes, expected: bytes) -> None:
+        """Waits until the server on `port` answers `ask` with something that begins as expected."""
+        deadline = time.monotonic() + START_TIMEOUT
+        while time.monotonic() < deadline:
+            ended = process.popen.poll()
+            if ended is not None:
+                said = process.complaint() or "it said nothing"
+                raise BenchError(f"{process.name} ended at once with status {ended}:\n{said}")
+            if answers(port, ask, expected):
+                return
+            time.sleep(0.02)
+        raise BenchError(
+            f"{process.name} did not answer on port {port} within {START_TIMEOUT:.0f} s:\n"
+            f"{process.complaint()}"
+        )
+
+
+def answers(port: int, ask: bytes, expected: bytes) -> bool:
+    """Whether a server answers as expected. An SMTP server is asked nothing and left with QUIT."""
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=2) as connection:
+            if ask:
+                connection.sendall(ask)
+            answer = connection.recv(512)
+            if not ask:
+                connection.sendall(b"QUIT\r\n")
+                connection.recv(512)
+            return answer.startswith(expected)
+    except OSError:
+        return False
+
+
+def stop(process: Process) -> None:
+    """SIGTERM, and SIGKILL if that is not enough."""
+    if process.popen.poll() is not None:
+        return
+    process.popen.terminate()
+    try:
+        process.popen.wait(STOP_TIMEOUT)
+    except subprocess.TimeoutExpired:
+        process.popen.kill()
+        process.popen.wait()
+
+
+def free_port() -> int:
+    """A loopback port nobody listens on, outside the range that the kernel gives to clients."""
+    for _ in range(200):
+        port = random.randrange(20_000, 32_000)
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+    raise BenchError("no free loopback port between 20000 and 32000: stop what is using them")
+
+
+def find_tool(name: str, package: str) -> str:
+    """The path of a program; BenchError naming the Debian package if it is not installed."""
+    path = shutil.which(name, path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin")
+    if path is None:
+        raise BenchError(f"{name} is missing: install the Debian package {package}")
+    return path
+
+
+def end_on_sigterm() -> None:
+    """Makes SIGTERM end the run as Ctrl-C does, so that the processes are stopped."""
+
+    def end(_signal: int, _frame: object) -> None:
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, end)

@@ -1,0 +1,201 @@
+"""A Measurement is one load sent through one hop, and what it took."""
+
+from __future__ import annotations
+
+import os
+import re
+import resource
+import time
+from collections import Counter
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from chain import BenchError, Chain, Place, Process, find_tool
+from hops import Hop, start_hop, start_sink
+from scenarios import Scenario
+
+RUN_TIMEOUT = 90.0
+"""Seconds that one load may take."""
+
+POLL = 0.001
+"""Seconds between two looks at the sink's counter."""
+
+
+@dataclass
+class Measurement:
+    """What one load took. Times in seconds, memory in octets."""
+
+    messages: int
+    seconds: float
+    hop_cpu: float
+    redis_cpu: float
+    ends_cpu: float
+    """CPU time of smtp-source and smtp-sink."""
+    connections: int
+    """Connections that the sink saw end."""
+    rss: int
+    pss: int
+
+    @property
+    def rate(self) -> float:
+        """Messages a second."""
+        return self.messages / self.seconds
+
+    @property
+    def rate_of_cpu(self) -> float:
+        """Messages for each CPU second of the whole chain: the rate of a core that does nothing
+        else. Other programs on the machine change it little."""
+        return self.messages / (self.hop_cpu + self.redis_cpu + self.ends_cpu)
+
+    def as_json(self) -> dict[str, float]:
+        """For `--json`."""
+        return {**asdict(self), "rate": self.rate, "rate_of_cpu": self.rate_of_cpu}
+
+
+def measure(
+    scenario: Scenario, hop_name: str, messages: int, place: Place, binary: Path
+) -> Measurement:
+    """Starts a fresh chain, warms it up, and measures one load through it."""
+    with Chain(place) as chain:
+        sink, sink_port = start_sink(chain)
+        hop = start_hop(chain, hop_name, sink_port, binary)
+        warm_up = 2 * scenario.sessions
+        send(chain, scenario, hop, sink, warm_up, already=0)
+        before = Used.now(hop, sink)
+        seconds, rss, pss = send(chain, scenario, hop, sink, messages, already=warm_up)
+        # The log and the counters may still be written.
+        time.sleep(0.1)
+        used = Used.now(hop, sink)
+        return Measurement(
+            messages,
+            seconds,
+            used.hop - before.hop,
+            used.redis - before.redis,
+            used.ends - before.ends,
+            used.connections - before.connections,
+            rss,
+            pss,
+        )
+
+
+@dataclass
+class Used:
+    """What the processes of a chain have used so far."""
+
+    hop: float
+    redis: float
+    ends: float
+    connections: int
+
+    @classmethod
+    def now(cls, hop: Hop, sink: Process) -> Used:
+        """Reads the clocks. smtp-source has ended by now and is counted with our children."""
+        ended = resource.getrusage(resource.RUSAGE_CHILDREN)
+        ends = ended.ru_utime + ended.ru_stime + cpu(sink)
+        return cls(cpu(hop.gateway), cpu(hop.redis), ends, counters(sink)[0])
+
+
+def cpu(process: Process | None) -> float:
+    """CPU seconds of a process, none if there is none."""
+    return process.cpu_seconds() if process else 0.0
+
+
+def send(
+    chain: Chain, scenario: Scenario, hop: Hop, sink: Process, messages: int, already: int
+) -> tuple[float, int, int]:
+    """Sends `messages` and waits until the sink has counted them.
+
+    Returns the seconds from the start of smtp-source to the sink's last count, and the resident
+    memory of the hop half-way, when all sessions are open. `already` is what the sink counted
+    before.
+    """
+    expected = already + messages
+    began = time.monotonic()
+    source = chain.start("smtp-source", source_command(scenario, messages, hop.port))
+    seconds = None
+    memory = (0, 0)
+    while seconds is None:
+        now = time.monotonic()
+        ended = source.popen.poll()
+        count = counted(sink)
+        if count >= expected:
+            seconds = now - began
+        elif now - began > RUN_TIMEOUT or ended:
+            why = "smtp-source gave up" if ended else f"no end after {RUN_TIMEOUT:.0f} s"
+            raise BenchError(incomplete(why, count - already, messages, hop, source))
+        elif memory == (0, 0) and hop.gateway and count - already > messages // 2:
+            memory = hop.gateway.resident()
+        else:
+            time.sleep(POLL)
+    if source.popen.wait(RUN_TIMEOUT) != 0:
+        raise BenchError(incomplete("smtp-source failed", messages, messages, hop, source))
+    if counted(sink) != expected:
+        raise BenchError(f"the sink counted {counted(sink) - already} of {messages} messages sent")
+    return seconds, *memory
+
+
+def source_command(scenario: Scenario, messages: int, port: int) -> list[str]:
+    """smtp-source for a scenario; -N makes every recipient another one."""
+    argv = [find_tool("smtp-source", "postfix"), "-4", "-N", "-M", "client.example"]
+    argv += ["-s", str(scenario.sessions), "-m", str(messages), "-l", str(scenario.size)]
+    argv += ["-r", str(scenario.recipients), "-f", "a@b.example", "-t", "u@d.example"]
+    argv += ["-d"] if scenario.reuse else []
+    return [*argv, f"127.0.0.1:{port}"]
+
+
+def counted(sink: Process) -> int:
+    """Messages that the sink has received."""
+    return counters(sink)[1]
+
+
+def counters(sink: Process) -> tuple[int, int]:
+    """Sessions that ended and messages that came, from the last complete line of the sink."""
+    with sink.output.open("rb") as output:
+        size = output.seek(0, os.SEEK_END)
+        output.seek(max(size - 256, 0))
+        lines = re.findall(rb"sess=(\d+) quit=\d+ mesg=(\d+)\r", output.read())
+    return (int(lines[-1][0]), int(lines[-1][1])) if lines else (0, 0)
+
+
+def incomplete(why: str, count: int, messages: int, hop: Hop, source: Process) -> str:
+    """What to say about a load that did not arrive."""
+    text = f"{why}: {count} of {messages} messages arrived"
+    for process in (source, hop.gateway):
+        if process and process.complaint():
+            text += f"\n{process.name} says:\n{process.complaint()}"
+    return text
+
+
+def verify(hop_name: str, place: Place, binary: Path) -> None:
+    """Sends some mail with many recipients through a hop and compares what the sink dumped.
+
+    Counting messages would not notice a recipient that is lost, doubled or put into another
+    message. Raises BenchError if any is.
+    """
+    scenario = Scenario("verify", 10_240, True, 50, 20, 200)
+    with Chain(place) as chain:
+        dumps = chain.directory / "dumps"
+        dumps.mkdir()
+        dumps.chmod(0o777)
+        sink, sink_port = start_sink(chain, "-d", f"{dumps}/m.")
+        hop = start_hop(chain, hop_name, sink_port, binary)
+        send(chain, scenario, hop, sink, scenario.messages, already=0)
+        compare(scenario, [path.read_text() for path in dumps.iterdir()])
+
+
+def compare(scenario: Scenario, dumps: list[str]) -> None:
+    """Raises BenchError unless `dumps` are the messages of the scenario, each recipient once."""
+    if len(dumps) != scenario.messages:
+        raise BenchError(f"{len(dumps)} of {scenario.messages} messages were dumped")
+    seen: Counter[str] = Counter()
+    for dump in dumps:
+        recipients = re.findall(r"^X-Rcpt-Args: <(.*)>", dump, re.MULTILINE)
+        if len(recipients) != scenario.recipients:
+            raise BenchError(f"a message came with {len(recipients)} recipients, not 50")
+        seen.update(recipients)
+        body = dump.partition("\n\n")[2]
+        # smtp-sink ends lines in LF, and smtp-source fills the size with lines of CRLF.
+        if len(body.rstrip("\n").replace("\n", "\r\n")) < scenario.size - 2:
+            raise BenchError(f"a body came with {len(body)} octets, not {scenario.size}")
+    if len(seen) != scenario.messages * scenario.recipients:
+        raise BenchError(f"{len(seen)} different recipients came, not as many as were sent")

@@ -1,0 +1,221 @@
+"""A Report is the measurements of all rounds, as Markdown tables."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import subprocess
+from collections.abc import Callable, Iterable
+from datetime import datetime, timezone
+from pathlib import Path
+from statistics import median
+
+from chain import BenchError, find_tool
+from hops import HOPS, LABELS, SENDGATE
+from measure import Measurement
+from scenarios import HUNDRED_SESSIONS, ONE_SESSION, STALL_FLOOR, STALL_SCENARIO
+
+Rounds = dict[tuple[str, str], list[Measurement | None]]
+"""By scenario and hop: what each round measured, None where the load did not arrive."""
+
+MIB = 1024 * 1024
+
+
+Of = Callable[[Measurement], float]
+"""A figure of one measurement."""
+
+
+def medians(rounds: Rounds, scenario: str, hop: str, of: Of) -> float | None:
+    """The median over the rounds that succeeded, None if there is none."""
+    values = [of(m) for m in rounds.get((scenario, hop), []) if m]
+    return median(values) if values else None
+
+
+def ratio(rounds: Rounds, scenario: str, hop: str, base: str, of: Of) -> float | None:
+    """The median of the ratios to another hop, each within one round."""
+    pairs = zip(rounds.get((scenario, hop), []), rounds.get((scenario, base), []))
+    values = [of(m) / of(b) for m, b in pairs if m and b]
+    return median(values) if values else None
+
+
+def table(head: list[str], rows: Iterable[list[str]]) -> str:
+    """A Markdown table."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def short(value: float) -> str:
+    """A small number as people write ratios: .48 and 1.10, or .002 where .00 would say nothing."""
+    if 0 < value < 0.01:
+        return f"{value:.3f}".lstrip("0")
+    return f"{value:.2f}".removeprefix("0")
+
+
+class Report:
+    """Writes the tables for the chosen scenarios and hops."""
+
+    def __init__(self, rounds: Rounds, scenarios: list[str], hops: list[str]):
+        self.rounds = rounds
+        self.scenarios = scenarios
+        self.hops = hops
+
+    def text(self) -> str:
+        """All tables, with headings."""
+        parts = [
+            ("Messages per second (ratio to direct | to HAProxy)", self.rates(lambda m: m.rate)),
+            (
+                "Messages per CPU second of the whole chain (ratio to direct | to HAProxy)",
+                self.rates(lambda m: m.rate_of_cpu),
+            ),
+            ("CPU seconds per 1,000 messages, hop + Redis", self.cpu()),
+            ("Time added to one message at one session", self.added()),
+            ("Resident memory of the hop at 100 sessions, RSS / PSS in MiB", self.memory()),
+            ("Upstream connections opened for 1,000 messages", self.connections()),
+        ]
+        return "\n\n".join(f"### {title}\n\n{body}" for title, body in parts if body)
+
+    def rows(self, scenarios: list[str], hops: list[str], cell: Callable[[str, str], str]) -> str:
+        """A table of hops by scenarios; empty where there is nothing to show."""
+        if not scenarios or not hops:
+            return ""
+        lines = ([LABELS[hop], *(cell(s, hop) for s in scenarios)] for hop in hops)
+        return table(["hop", *scenarios], lines)
+
+    def rates(self, of: Of) -> str:
+        """Messages per second, each with its ratios to the hops it is compared with."""
+
+        def cell(scenario: str, hop: str) -> str:
+            rate = medians(self.rounds, scenario, hop, of)
+            if rate is None:
+                return "failed"
+            bases = [b for b in ("direct", "haproxy") if HOPS.index(b) < HOPS.index(hop)]
+            ratios = [ratio(self.rounds, scenario, hop, base, of) for base in bases]
+            shown = " \\| ".join("–" if r is None else short(r) for r in ratios)
+            return f"{rate:.0f} ({shown})" if shown.strip("– \\|") else f"{rate:.0f}"
+
+        return self.rows(self.scenarios, self.hops, cell)
+
+    def cpu(self) -> str:
+        """CPU time of the hop, and of Redis beside it."""
+
+        def cell(scenario: str, hop: str) -> str:
+            own = medians(self.rounds, scenario, hop, lambda m: 1000 * m.hop_cpu / m.messages)
+            redis = medians(self.rounds, scenario, hop, lambda m: 1000 * m.redis_cpu / m.messages)
+            if own is None or redis is None:
+                return "failed"
+            return f"{own:.3f} + {redis:.3f}" if redis else f"{own:.3f}"
+
+        return self.rows(self.scenarios, [h for h in self.hops if h != "direct"], cell)
+
+    def added(self) -> str:
+        """How much longer one message takes through the hop than without it."""
+
+        def cell(scenario: str, hop: str) -> str:
+            through = self.rounds.get((scenario, hop), [])
+            direct = self.rounds.get((scenario, "direct"), [])
+            values = [1 / m.rate - 1 / d.rate for m, d in zip(through, direct) if m and d]
+            return f"{median(values) * 1e6:.0f} µs" if values else "failed"
+
+        if "direct" not in self.hops:
+            return ""
+        scenarios = [s for s in self.scenarios if s in ONE_SESSION]
+        return self.rows(scenarios, [h for h in self.hops if h != "direct"], cell)
+
+    def memory(self) -> str:
+        """Resident memory half-way through the load."""
+
+        def cell(scenario: str, hop: str) -> str:
+            rss = medians(self.rounds, scenario, hop, lambda m: m.rss / MIB)
+            pss = medians(self.rounds, scenario, hop, lambda m: m.pss / MIB)
+            return "failed" if rss is None or pss is None else f"{rss:.1f} / {pss:.1f}"
+
+        scenarios = [s for s in self.scenarios if s in HUNDRED_SESSIONS]
+        return self.rows(scenarios, [h for h in self.hops if h != "direct"], cell)
+
+    def connections(self) -> str:
+        """How often the hop connected to the sink, seen from there when connections end."""
+
+        def cell(scenario: str, hop: str) -> str:
+            count = medians(self.rounds, scenario, hop, lambda m: 1000 * m.connections / m.messages)
+            return "failed" if count is None else f"{count:.0f}"
+
+        return self.rows(self.scenarios, [h for h in self.hops if h in SENDGATE], cell)
+
+    def spread(self) -> str:
+        """The scenario and hop whose rounds differ most, so that nobody reads more than is there."""
+        widest = (0.0, "")
+        for (scenario, hop), measured in self.rounds.items():
+            rates = [m.rate for m in measured if m]
+            if len(rates) > 1:
+                spread = (max(rates) - min(rates)) / median(rates)
+                widest = max(widest, (spread, f"{LABELS[hop]}, {scenario}"))
+        return f"Widest spread between rounds: {widest[0]:.0%} of the median ({widest[1]})."
+
+    def stalls(self) -> list[tuple[bool, str]]:
+        """For each Sendgate hop that was measured with it: whether no segment waits for an ACK."""
+        results = []
+        for hop in (h for h in self.hops if h in SENDGATE and STALL_SCENARIO in self.scenarios):
+            rate = medians(self.rounds, STALL_SCENARIO, hop, lambda m: m.rate) or 0.0
+            floor = self.stall_floor()
+            verdict = "no stall" if rate >= floor else f"STALLS: below {floor:.0f}"
+            said = f"{LABELS[hop]}: {rate:.0f} messages/s at {STALL_SCENARIO}, {verdict}"
+            results.append((rate >= floor, said))
+        return results
+
+    def stall_floor(self) -> float:
+        """Lower where the machine is so slow or busy that mail without a hop is slow as well."""
+        direct = medians(self.rounds, STALL_SCENARIO, "direct", lambda m: m.rate)
+        return min(STALL_FLOOR, direct / 4) if direct else STALL_FLOOR
+
+
+def machine() -> str:
+    """The machine and its load, in one line."""
+    found = re.search(r"^model name\s*: (.*)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
+    model = found.group(1) if found else platform.machine()
+    return (
+        f"{model}, {os.cpu_count()} cores, Linux {platform.release()}, "
+        f"load {os.getloadavg()[0]:.2f} at the start, {datetime.now(timezone.utc):%Y-%m-%d}"
+    )
+
+
+def versions(hops: list[str], binary: Path) -> str:
+    """What was measured, in one line."""
+    commands = {"postconf": ["-d", "-h", "mail_version"]}
+    if "haproxy" in hops:
+        commands["haproxy"] = ["-v"]
+    if "redis" in hops:
+        commands["redis-server"] = ["--version"]
+    said = []
+    for tool, options in commands.items():
+        package = {"postconf": "postfix"}.get(tool, tool)
+        said.append(f"{package} {version_of([find_tool(tool, package), *options])}")
+    if set(hops) & set(SENDGATE):
+        said.append(f"sendgate {version_of([str(binary), '--version'])}{commit()}")
+    return ", ".join(said)
+
+
+def version_of(command: list[str]) -> str:
+    """The first version number that a command prints."""
+    found = re.search(r"\d+(\.\d+)+[-\w.+]*", said_by(command))
+    return found.group(0) if found else "of unknown version"
+
+
+def said_by(command: list[str]) -> str:
+    """What a command prints; nothing if it does not end soon."""
+    try:
+        return subprocess.run(command, capture_output=True, text=True, timeout=3).stdout
+    except subprocess.TimeoutExpired:
+        return ""
+    except OSError as error:
+        raise BenchError(f"{command[0]} does not run: {error}") from error
+
+
+def commit() -> str:
+    """The commit of the source tree, if this is one."""
+    command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "--short", "HEAD"]
+    try:
+        name = said_by(command).strip()
+    except BenchError:
+        return ""
+    return f" ({name})" if name else ""

@@ -222,7 +222,7 @@ impl Session {
             return self.server.reply(reply);
         };
         let reply = if self.world.mailboxes.of(&address) == Mailbox::KnownUnknown {
-            Reply::new(550, EnhancedStatus::of(5, 1, 1), "No such user here")
+            Reply::new(550, EnhancedStatus::of(5, 1, 1), "No such user")
         } else {
             self.recipients.push(address);
             Reply::new(250, EnhancedStatus::of(2, 1, 5), "Recipient ok")

@@ -8,6 +8,7 @@
 mod attacks;
 mod bounces;
 mod crash;
+mod demo;
 mod dialogs;
 mod dice;
 mod envelope;

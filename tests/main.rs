@@ -5,6 +5,7 @@
     reason = "a helper of a test may fail it as the test itself may"
 )]
 
+mod admin;
 mod attacks;
 mod bounces;
 mod crash;
@@ -17,6 +18,7 @@ mod limits;
 mod outage;
 mod peers;
 mod relay;
+mod returned;
 mod secrets;
 mod story;
 mod transparency;

@@ -109,7 +109,7 @@ fn r2_f9_a_client_that_dies_elsewhere_harms_nobody() {
 
 #[test]
 fn r3_the_refusal_of_mail_shows_at_each_recipient() {
-    let (upstream, gateway) = gateway_with(|moment| match (moment.verb, moment.nth) {
+    let (upstream, gateway) = gateway_with(|moment| match (moment.verb, moment.overall) {
         ("MAIL", 0) => Act::Say("550 5.7.1 not from you"),
         _ => Act::Usual,
     });
@@ -439,8 +439,8 @@ fn r12_a_connection_that_refuses_rset_is_not_used() {
 
 #[test]
 fn r12_a_connection_that_was_closed_meanwhile_is_replaced_unnoticed() {
-    let (upstream, gateway) = gateway_with(|moment| match (moment.verb, moment.connection) {
-        ("RSET" | "MAIL", 0) if moment.nth > 0 || moment.verb == "RSET" => Act::Close,
+    let (upstream, gateway) = gateway_with(|moment| match (moment.verb, moment.overall) {
+        ("RSET", 0..3) => Act::Close,
         _ => Act::Usual,
     });
     for _ in 0..3 {
@@ -451,7 +451,7 @@ fn r12_a_connection_that_was_closed_meanwhile_is_replaced_unnoticed() {
 
 #[test]
 fn r12_f8_words_behind_the_last_reply_end_the_connection() {
-    let (upstream, gateway) = gateway_with(|moment| match (moment.verb, moment.connection) {
+    let (upstream, gateway) = gateway_with(|moment| match (moment.verb, moment.overall) {
         (".", 0) => Act::Raw(b"250 2.0.0 fine\r\n250 2.0.0 and again\r\n".to_vec()),
         _ => Act::Usual,
     });

@@ -359,7 +359,7 @@ fn w14_keywords_follow_the_upstream() {
 #[test]
 fn w14_f6_extensions_that_the_upstream_loses_are_withdrawn() {
     // The upstream closes after its first message, so that the next one needs a new EHLO.
-    let upstream = FakeUpstream::scripted(|moment| match (moment.verb, moment.connection) {
+    let upstream = FakeUpstream::scripted(|moment| match (moment.verb, moment.overall) {
         (".", 0) => Act::SayAndClose("250 2.0.0 fine"),
         _ => Act::Usual,
     });

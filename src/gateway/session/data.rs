@@ -168,7 +168,7 @@ impl Session {
             labels::read(header, &self.settings.hostname).map_err(labels::LabelError::reply)?;
         transaction.campaign.clone_from(&labels.campaign);
         transaction.message_id.clone_from(&labels.message_id);
-        if labels.hops > self.settings.limits.hop_limit || labels.own_hops >= OWN_HOP_LIMIT {
+        if labels.hops >= self.settings.limits.hop_limit || labels.own_hops >= OWN_HOP_LIMIT {
             return Err(Reply::new(
                 554,
                 EnhancedStatus::of(5, 4, 6),

@@ -262,9 +262,11 @@ async fn judge_again(current: &mut Current, labels: &Labels) -> Result<(), Endin
         .and_then(|name| transaction.policy.choose(name))
         .unwrap_or(&transaction.policy.stream);
     let stream = Arc::clone(stream);
+    let before = transaction.with_fate(Fate::Accepted);
     if transaction.rejudge(stream, &labels.scopes, Timestamp::now()) == 0 {
         return Ok(());
     }
+    defer_unchecked(transaction, &before)?;
     if transaction.accepted().next().is_some() {
         return current
             .relay
@@ -298,6 +300,28 @@ async fn judge_again(current: &mut Current, labels: &Labels) -> Result<(), Endin
     })
 }
 
+/// Defers the message if one of the recipients with these indices was not checked and may not pass
+/// unchecked: its 250 was said already, so only the end of the data can still say 451 (S1).
+fn defer_unchecked(transaction: &mut Transaction, accepted: &[usize]) -> Result<(), Ending> {
+    let reply = answers::look_up_failed();
+    let mut deferred = false;
+    for &index in accepted {
+        let recipient = &mut transaction.recipients[index];
+        if recipient.fate == Fate::Refused {
+            recipient.reply = Some(reply.to_string());
+            deferred = true;
+        }
+    }
+    if !deferred {
+        return Ok(());
+    }
+    Err(Ending {
+        reply,
+        outcome: Outcome::Aborted,
+        upstream_reply: None,
+    })
+}
+
 /// Ends the upstream's part; the rest of the body is thrown away and this is the answer.
 fn refuse(current: &mut Current, reply: Reply) {
     current.relay.release();
@@ -314,5 +338,62 @@ async fn check_relay(current: &mut Current) {
     if current.relay.has_failed() {
         let ending = current.relay.finish().await;
         current.body = Body::Discarding(Box::new(ending), None);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::config::Mode;
+    use crate::mail::{ForwardPath, ReversePath};
+    use crate::smtp::{MailParameters, RcptParameters};
+    use crate::suppression::{Finding, Stream, StreamClass, Tenant};
+    use crate::transaction::Policy;
+
+    /// A listener for campaigns on which a header may choose receipts, which pass unchecked.
+    fn accepted_unchecked(suppressed: Suppressed) -> Transaction {
+        let campaign = Arc::new(Stream::new("campaign", StreamClass::Campaign));
+        let mut receipts = Stream::new("receipts", StreamClass::Transactional);
+        receipts.pass_unavailable = true;
+        let policy = Policy {
+            tenant: Tenant::default(),
+            stream: Arc::clone(&campaign),
+            choices: vec![campaign, Arc::new(receipts)],
+            suppressed,
+            mode: Mode::Enforce,
+            scopes: true,
+        };
+        let parameters = MailParameters::default();
+        let mut transaction =
+            Transaction::new("id".into(), ReversePath::Null, parameters, Arc::new(policy));
+        for finding in [Finding::Unavailable, Finding::Clear] {
+            let (path, _) = ForwardPath::parse(&Bytes::from_static(b"<b@example.net>")).unwrap();
+            let parameters = RcptParameters::default();
+            let reply = transaction.add(path, parameters, None, finding, Timestamp::now());
+            assert!(reply.is_none(), "a header could choose receipts");
+        }
+        for recipient in &mut transaction.recipients {
+            recipient.fate = Fate::Accepted;
+        }
+        transaction
+    }
+
+    #[test]
+    fn s1_an_unchecked_recipient_is_deferred_by_the_header_and_never_refused_or_discarded() {
+        for suppressed in [Suppressed::Reject, Suppressed::Discard] {
+            let mut transaction = accepted_unchecked(suppressed);
+            let before = transaction.with_fate(Fate::Accepted);
+            let campaign = Arc::clone(&transaction.policy.stream);
+            let scopes = labels::Labels::default().scopes;
+            assert_eq!(transaction.rejudge(campaign, &scopes, Timestamp::now()), 1);
+            let ending = defer_unchecked(&mut transaction, &before).unwrap_err();
+            assert_eq!(ending.reply, answers::look_up_failed());
+            assert_eq!(
+                transaction.recipients[0].verdict(),
+                crate::suppression::Verdict::Defer
+            );
+        }
     }
 }

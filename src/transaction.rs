@@ -196,6 +196,9 @@ impl Transaction {
     }
 
     /// Judges the accepted recipients again now that the header is known; how many were taken out.
+    ///
+    /// Those that the header's stream does not let pass unchecked are refused, never discarded: the
+    /// message must be deferred as a whole.
     pub fn rejudge(
         &mut self,
         stream: Arc<Stream>,
@@ -213,7 +216,10 @@ impl Transaction {
             }
             recipient.judgement = judge(&recipient.finding, &self.stream, scopes, now);
             if enforce && recipient.judgement.verdict != Verdict::Relay {
-                recipient.fate = Fate::Discarded;
+                recipient.fate = match recipient.judgement.verdict {
+                    Verdict::Defer => Fate::Refused,
+                    _ => Fate::Discarded,
+                };
                 taken_out += 1;
             }
         }
@@ -258,7 +264,9 @@ impl Recipient {
     pub const fn outcome(&self, of_message: Outcome) -> Option<Outcome> {
         match self.fate {
             Fate::Accepted => Some(of_message),
-            Fate::RefusedUpstream => Some(Outcome::Refused),
+            Fate::RefusedUpstream if self.upstream_reply.is_some() => Some(Outcome::Refused),
+            // The upstream was not there to be asked.
+            Fate::RefusedUpstream => Some(Outcome::Aborted),
             Fate::Offer => Some(Outcome::Aborted),
             Fate::Discarded | Fate::Refused => None,
         }

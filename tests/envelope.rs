@@ -4,7 +4,7 @@
 
 use std::net::IpAddr;
 
-use crate::harness::{Client, FakeUpstream, Options, plain_gateway};
+use crate::harness::{Client, FakeUpstream, Options, dsn_gateway, plain_gateway};
 
 #[test]
 fn e1_only_listed_networks_may_relay() {
@@ -103,7 +103,7 @@ fn e3_a_quoted_local_part_is_one_address_and_no_parameter() {
 
 #[test]
 fn e5_dsn_parameters_are_neither_added_nor_dropped() {
-    let (upstream, gateway) = plain_gateway();
+    let (upstream, gateway) = dsn_gateway();
     let mut client = gateway.client();
     // With and without NOTIFY the reply is the same.
     client.say("MAIL FROM:<a@example.com>", "250 ");

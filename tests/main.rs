@@ -5,6 +5,7 @@
     reason = "a helper of a test may fail it as the test itself may"
 )]
 
+mod admin;
 mod attacks;
 mod bounces;
 mod crash;
@@ -12,10 +13,13 @@ mod demo;
 mod dialogs;
 mod dice;
 mod envelope;
+mod faults;
 mod harness;
+mod limits;
 mod outage;
 mod peers;
 mod relay;
+mod returned;
 mod secrets;
 mod story;
 mod transparency;

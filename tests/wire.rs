@@ -296,19 +296,19 @@ fn w10_replies_are_short_and_clean() {
 fn w11_a_real_size_over_the_limit_is_refused_after_the_data() {
     let upstream = FakeUpstream::start();
     let gateway = Options::before(&upstream)
-        .limits("message_size_limit = 3000")
+        .limits("message_size_limit = 70000")
         .start();
     let mut client = gateway.client();
     client.envelope(&["b@example.net"]);
-    let body = format!("Subject: large\r\n\r\n{}", "0123456789\r\n".repeat(1000));
+    let body = format!("Subject: large\r\n\r\n{}", "0123456789\r\n".repeat(10_000));
     client.data(&body);
     client.expect("552 5.3.4");
     client.say("NOOP", "250 ");
     assert!(upstream.messages().is_empty());
     // Exactly the limit is within it.
     let mut exact = "Subject: exact\r\n\r\n".to_owned();
-    exact.push_str(&"0123456789abcdefgh\r\n".repeat(150));
-    exact.truncate(2998);
+    exact.push_str(&"0123456789abcdefgh\r\n".repeat(4000));
+    exact.truncate(69_998);
     exact.push_str("\r\n");
     client.envelope(&["b@example.net"]);
     client.data(&exact);
@@ -332,9 +332,9 @@ fn w11_w14_the_smaller_size_is_offered() {
 fn w14_keywords_follow_the_upstream() {
     let upstream = FakeUpstream::offering(&["8BITMIME", "SMTPUTF8", "DSN", "PIPELINING"]);
     let gateway = Options::before(&upstream)
-        .listener("")
-        .listener("suppressed = \"discard\"")
-        .listener("streams = [\"transactional\"]")
+        .listener("scopes = false")
+        .listener("scopes = false\nsuppressed = \"discard\"")
+        .listener("scopes = false\nstreams = [\"transactional\"]")
         .listener("scopes = true")
         .start();
     let offered = |listener: usize| {
@@ -359,11 +359,13 @@ fn w14_keywords_follow_the_upstream() {
 #[test]
 fn w14_f6_extensions_that_the_upstream_loses_are_withdrawn() {
     // The upstream closes after its first message, so that the next one needs a new EHLO.
-    let upstream = FakeUpstream::scripted(|moment| match (moment.verb, moment.connection) {
+    let upstream = FakeUpstream::scripted(|moment| match (moment.verb, moment.overall) {
         (".", 0) => Act::SayAndClose("250 2.0.0 fine"),
         _ => Act::Usual,
     });
-    let gateway = Options::before(&upstream).start();
+    let gateway = Options::before(&upstream)
+        .listener("scopes = false")
+        .start();
     let mut client = gateway.client();
     let hello = client.say("EHLO client.example", "250 ");
     assert!(hello.offers("DSN") && hello.offers("8BITMIME"));

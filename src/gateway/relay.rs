@@ -13,7 +13,7 @@ use super::upstream::{Connection, Lost, Upstream};
 use crate::log::entry::Outcome;
 use crate::smtp::extensions::Xforward;
 use crate::smtp::xtext;
-use crate::smtp::{Expect, Reply, UpstreamReply};
+use crate::smtp::{ClientFault, Expect, Reply, UpstreamReply};
 use crate::transaction::answers::NotOffered;
 use crate::transaction::{Fate, Transaction, answers};
 
@@ -168,6 +168,9 @@ impl Relay {
         let Some(connection) = &mut self.connection else {
             return Ok(Vec::new());
         };
+        if !connection.is_quiet() {
+            return Err(ClientFault::Unasked.into());
+        }
         let mut commands = Vec::with_capacity(indices.len() + 2);
         if self.stage == Stage::None {
             if connection.needs_reset {

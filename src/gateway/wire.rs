@@ -28,11 +28,11 @@ const BODY_READ_SIZE: usize = 64 * 1024;
 pub(super) struct Patience {
     /// For one command, from the reply before it to its line end.
     pub(super) command: Duration,
-    /// For the first byte of the data, and as a grace on top of its lowest rate.
+    /// The longest pause in the data, and the grace on top of its lowest rate.
     pub(super) data: Duration,
     /// Lowest rate of the data, in octets per second.
     pub(super) data_rate: u64,
-    /// For a TLS handshake, and for taking our replies.
+    /// For a TLS handshake.
     pub(super) handshake: Duration,
 }
 
@@ -60,6 +60,8 @@ pub(super) struct Wire {
     alarm: Pin<Box<Sleep>>,
     /// When the command, or the data, must be complete; set when waiting for it begins.
     deadline: Option<Instant>,
+    /// Since when the client is not waited for. That time is ours or the upstream's, not the client's.
+    busy_since: Instant,
 }
 
 impl Wire {
@@ -77,6 +79,7 @@ impl Wire {
             signals,
             alarm: Box::pin(tokio::time::sleep(patience.command)),
             deadline: None,
+            busy_since: Instant::now(),
         }
     }
 
@@ -95,6 +98,8 @@ impl Wire {
         if self.server.output().is_empty() {
             return Ok(());
         }
+        // A reply ends a command, also one that was no event, such as NOOP.
+        self.deadline = None;
         let output = self.server.output().split();
         let write = async {
             self.transport.write_all(&output).await?;
@@ -107,12 +112,14 @@ impl Wire {
 
     /// Waits for more input, no longer than the client may take.
     pub(super) async fn read(&mut self) -> Read {
-        let deadline = self.current_deadline();
+        let deadline = self.current_deadline(Instant::now());
         if self.server.input().is_empty() && !self.server.in_body() {
             // An idle session keeps no buffer: ten thousand of them must fit into memory.
             *self.server.input() = BytesMut::new();
         }
-        poll_fn(|context| self.poll_read(context, deadline)).await
+        let read = poll_fn(|context| self.poll_read(context, deadline)).await;
+        self.busy_since = Instant::now();
+        read
     }
 
     fn poll_read(&mut self, context: &mut Context<'_>, deadline: Instant) -> Poll<Read> {
@@ -150,20 +157,20 @@ impl Wire {
         Poll::Pending
     }
 
-    fn current_deadline(&mut self) -> Instant {
+    fn current_deadline(&mut self, now: Instant) -> Instant {
         let in_body = self.server.in_body();
         let patience = if in_body {
             self.patience.data
         } else {
             self.patience.command
         };
-        let deadline = *self
-            .deadline
-            .get_or_insert_with(|| Instant::now() + patience);
+        let busy = now.saturating_duration_since(self.busy_since);
+        let deadline = self.deadline.map_or(now + patience, |begun| begun + busy);
+        self.deadline = Some(deadline);
         if in_body {
-            // What has come so far earns time at the lowest rate (W12).
+            // What has come so far earns time at the lowest rate, but no longer pause (W12).
             let earned = self.server.body_size() / self.patience.data_rate.max(1);
-            deadline + Duration::from_secs(earned)
+            (deadline + Duration::from_secs(earned)).min(now + patience)
         } else {
             deadline
         }
@@ -203,16 +210,17 @@ impl Wire {
     /// reply on its way: they are read and thrown away, for a moment and within a limit.
     pub(super) async fn close(mut self) {
         let _ = self.flush().await;
-        let _ = self.transport.shutdown().await;
         let mut rest = vec![0; COMMAND_READ_SIZE];
-        let discard = async {
+        let farewell = async {
+            // Under TLS this writes, and a client that does not read would hold us for ever.
+            let _ = self.transport.shutdown().await;
             for _ in 0..LINGER_READS {
                 if !matches!(self.transport.read(&mut rest).await, Ok(1..)) {
                     return;
                 }
             }
         };
-        let _ = tokio::time::timeout(LINGER, discard).await;
+        let _ = tokio::time::timeout(LINGER, farewell).await;
     }
 }
 
@@ -220,3 +228,92 @@ impl Wire {
 const LINGER: Duration = Duration::from_millis(500);
 /// How often, so that a flood does not keep us.
 const LINGER_READS: usize = 64;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gateway::drain::Drain;
+    use crate::smtp::body::BodyLimits;
+    use crate::smtp::{Reply, ServerOptions};
+    use tokio::net::TcpListener;
+
+    const PATIENCE: Duration = Duration::from_secs(100);
+
+    async fn wire() -> (Wire, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).await;
+        let (stream, _) = listener.accept().await.unwrap();
+        let options = ServerOptions {
+            body: BodyLimits {
+                message_size: 1_000_000,
+                text_line: 1000,
+                pass_long_lines: true,
+            },
+            recipient_limit: 3,
+            error_limit: 5,
+            junk_command_limit: 5,
+            start_tls: false,
+            require_tls: false,
+            auth: false,
+            xclient: false,
+        };
+        let patience = Patience {
+            command: PATIENCE,
+            data: PATIENCE,
+            data_rate: 10,
+            handshake: PATIENCE,
+        };
+        let server = Server::new(options, false);
+        let wire = Wire::new(stream, server, patience, Drain::new().signals());
+        (wire, client.unwrap())
+    }
+
+    /// Sends the bytes and answers every event with a reply that lets the session go on.
+    fn say(wire: &mut Wire, bytes: &[u8]) {
+        wire.server.input().extend_from_slice(bytes);
+        while let Some(event) = wire.next_event() {
+            match event {
+                Event::Data => wire.server.reply(Reply::bare(354, "go on")),
+                Event::Body(_) => {}
+                _ => wire.server.reply(Reply::bare(250, "ok")),
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn w12_a_noop_sets_the_clock_back_and_half_a_command_does_not() {
+        let (mut wire, _client) = wire().await;
+        let begun = Instant::now();
+        wire.busy_since = begun;
+        assert_eq!(wire.current_deadline(begun), begun + PATIENCE);
+        let later = begun + PATIENCE / 2;
+        wire.busy_since = later;
+        say(&mut wire, b"NOO");
+        wire.flush().await.unwrap();
+        assert_eq!(wire.current_deadline(later), begun + PATIENCE);
+        say(&mut wire, b"P\r\n");
+        wire.flush().await.unwrap();
+        assert_eq!(wire.current_deadline(later), later + PATIENCE);
+    }
+
+    #[tokio::test]
+    async fn w12_a_slow_upstream_costs_the_client_nothing_and_a_long_pause_is_never_earned() {
+        let (mut wire, _client) = wire().await;
+        say(&mut wire, b"EHLO client.example\r\n");
+        say(
+            &mut wire,
+            b"MAIL FROM:<>\r\nRCPT TO:<b@example.net>\r\nDATA\r\n",
+        );
+        let begun = Instant::now();
+        wire.busy_since = begun;
+        assert_eq!(wire.current_deadline(begun), begun + PATIENCE);
+        // The upstream takes its time: afterwards the client has as much left as before.
+        let resumed = begun + PATIENCE * 3;
+        assert_eq!(wire.current_deadline(resumed), resumed + PATIENCE);
+        // Half of the grace is gone, and ten thousand seconds are earned.
+        say(&mut wire, &[b'a'; 100_000]);
+        let later = resumed + PATIENCE / 2;
+        wire.busy_since = later;
+        assert_eq!(wire.current_deadline(later), later + PATIENCE);
+    }
+}

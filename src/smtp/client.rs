@@ -129,10 +129,14 @@ impl Client {
         !self.expected.is_empty()
     }
 
-    /// Whether nothing is owed and nothing unasked has come: the connection is in step.
+    /// Whether nothing is owed, nothing is left to write and nothing unasked has come: the connection
+    /// is in step.
     #[must_use]
     pub fn is_in_step(&self) -> bool {
-        self.expected.is_empty() && self.input.is_empty() && self.lines.is_empty()
+        self.expected.is_empty()
+            && self.output.is_empty()
+            && self.input.is_empty()
+            && self.lines.is_empty()
     }
 
     /// The next reply with what it answers; none until more has arrived.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::harness::{
-    Certificate, Client, FakeUpstream, Gateway, Options, each_way, plain_gateway,
+    Certificate, Client, FakeUpstream, Gateway, Options, dsn_gateway, each_way, plain_gateway,
 };
 
 /// The same input in every way, each on a session of its own that said EHLO.
@@ -56,7 +56,7 @@ fn x21_w5_bytes_behind_starttls_are_never_answered() {
 
 #[test]
 fn x26_a_recipient_is_judged_by_its_path_and_not_by_orcpt() {
-    let (_upstream, gateway) = plain_gateway();
+    let (_upstream, gateway) = dsn_gateway();
     gateway.admin().opt_out("opted.out@example.com");
     let mut client = gateway.client();
     client.say("MAIL FROM:<a@example.com>", "250 ");
@@ -69,7 +69,7 @@ fn x26_a_recipient_is_judged_by_its_path_and_not_by_orcpt() {
 
 #[test]
 fn x27_e5_bad_dsn_parameters_are_refused_and_never_decoded() {
-    let (upstream, gateway) = plain_gateway();
+    let (upstream, gateway) = dsn_gateway();
     let input = b"MAIL FROM:<a@example.com> ENVID=a+0D+0ARCPT\r\n";
     check_each_way(&gateway, input, |client, context| {
         let reply = client.reply();

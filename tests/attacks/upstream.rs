@@ -119,7 +119,7 @@ fn x41_a_code_that_makes_no_sense_is_a_fault() {
 
 #[test]
 fn x41_r12_such_a_connection_is_not_used_again() {
-    let upstream = FakeUpstream::scripted(|moment| match (moment.verb, moment.connection) {
+    let upstream = FakeUpstream::scripted(|moment| match (moment.verb, moment.overall) {
         ("RCPT", 0) => Act::Raw(b"250 ok\r\n550 stray\r\n".to_vec()),
         _ => Act::Usual,
     });
@@ -132,8 +132,8 @@ fn x41_r12_such_a_connection_is_not_used_again() {
     client.say("RSET", "250 ");
     client.deliver("c@example.net", "250 ");
     let message = upstream.message();
-    assert_ne!(message.connection, 0);
     assert_eq!(message.recipients, ["RCPT TO:<c@example.net>"]);
+    upstream.wait_closed(1);
 }
 
 #[test]

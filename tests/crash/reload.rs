@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::start_fails;
-use crate::harness::{Certificate, Client, FakeUpstream, Gateway, Options};
+use crate::harness::{Act, Certificate, Client, FakeUpstream, Gateway, Options};
 
 #[test]
 fn c5_a_wrong_configuration_fails_before_any_port_is_bound() {
@@ -150,6 +150,35 @@ fn f24_a_new_certificate_is_shown_to_new_sessions() {
     std::fs::write(gateway.dir().path().join("certificate.pem"), "nothing").unwrap();
     reload_as_it_is(&gateway, "the old one stays in force");
     gateway.client().start_tls(&new);
+}
+
+#[test]
+fn f24_an_expired_certificate_upstream_is_no_tls() {
+    let folder = tempfile::tempdir().unwrap();
+    for (certificate, expected) in [
+        (Certificate::new(), "250 "),
+        (Certificate::expired(), "451 4.3.5 "),
+    ] {
+        let certificate = Arc::new(certificate);
+        let (authority, _) = certificate.write_to(folder.path());
+        let upstream = FakeUpstream::with_tls(&certificate, |_| Act::Usual);
+        let port = upstream.address().port();
+        let gateway = Options::default()
+            .upstream_url(&format!("smtp+starttls://localhost:{port}"))
+            .upstream_keys(&format!("ca_file = \"{}\"", authority.display()))
+            .start();
+        let mut client = gateway.client();
+        client.say("MAIL FROM:<a@example.com>", "250 ");
+        client.say("RCPT TO:<b@example.net>", expected);
+        // Nothing went out in clear.
+        let commands = upstream.commands();
+        let first = commands.iter().position(|line| line.starts_with("MAIL"));
+        let tls = commands.iter().position(|line| line == "STARTTLS");
+        assert!(
+            first.is_none() || (tls.is_some() && tls < first),
+            "{commands:?}"
+        );
+    }
 }
 
 /// Writes the file, and has the gateway read it again.

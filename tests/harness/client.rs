@@ -104,7 +104,8 @@ impl Client {
         Self::over(TcpStream::connect_timeout(&address, PATIENCE).unwrap())
     }
 
-    fn over(tcp: TcpStream) -> Self {
+    /// Speaks over a connection that was made elsewhere.
+    pub(crate) fn over(tcp: TcpStream) -> Self {
         // Each write is one segment, so that a test decides what arrives together.
         tcp.set_nodelay(true).unwrap();
         tcp.set_write_timeout(Some(PATIENCE)).unwrap();
@@ -238,6 +239,11 @@ impl Client {
         self.buffer.is_empty()
             && self.fill(Instant::now() + patience) == Err(TOO_LATE)
             && self.buffer.is_empty()
+    }
+
+    /// Whether the gateway has closed, with nothing left to read.
+    pub(crate) fn is_over(&mut self) -> bool {
+        self.buffer.is_empty() && self.fill(Instant::now() + super::TICK / 10) == Err(CLOSED)
     }
 
     /// Reads once.

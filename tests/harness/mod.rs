@@ -61,6 +61,16 @@ pub(crate) fn plain_gateway() -> (FakeUpstream, Gateway) {
     (upstream, gateway)
 }
 
+/// The same where DSN is offered: no header may take a recipient out.
+#[track_caller]
+pub(crate) fn dsn_gateway() -> (FakeUpstream, Gateway) {
+    let upstream = FakeUpstream::start();
+    let gateway = Options::before(&upstream)
+        .listener("scopes = false")
+        .start();
+    (upstream, gateway)
+}
+
 /// The ways to send an input: whole, byte by byte, and split in two at each position.
 pub(crate) fn each_way(input: &[u8]) -> Vec<Vec<&[u8]>> {
     let mut ways = vec![vec![input], input.chunks(1).collect()];

@@ -19,6 +19,18 @@ impl Certificate {
         Self { made }
     }
 
+    /// One whose time is over.
+    pub(crate) fn expired() -> Self {
+        let names = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
+        let mut parameters = rcgen::CertificateParams::new(names).unwrap();
+        parameters.not_before = rcgen::date_time_ymd(2020, 1, 1);
+        parameters.not_after = rcgen::date_time_ymd(2020, 2, 1);
+        let signing_key = rcgen::KeyPair::generate().unwrap();
+        let cert = parameters.self_signed(&signing_key).unwrap();
+        let made = rcgen::CertifiedKey { cert, signing_key };
+        Self { made }
+    }
+
     /// Writes certificate and key as PEM files.
     pub(crate) fn write_to(&self, folder: &Path) -> (PathBuf, PathBuf) {
         let certificate = folder.join("certificate.pem");

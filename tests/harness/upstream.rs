@@ -1,5 +1,6 @@
 //! A [`FakeUpstream`] is a scripted smarthost that records every byte it hears.
 
+use std::collections::HashMap;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -73,6 +74,8 @@ pub(super) struct Shared {
     pub(super) certificate: Option<Arc<Certificate>>,
     pub(super) stop: AtomicBool,
     pub(super) connections: AtomicUsize,
+    /// How often each verb came.
+    pub(super) seen: Mutex<HashMap<String, usize>>,
     pub(super) record: Mutex<Record>,
 }
 
@@ -130,6 +133,7 @@ impl FakeUpstream {
             certificate,
             stop: AtomicBool::new(false),
             connections: AtomicUsize::new(0),
+            seen: Mutex::default(),
             record: Mutex::default(),
         });
         let accepting = Arc::clone(&shared);

@@ -19,7 +19,9 @@ pub(crate) struct Moment<'a> {
     pub(crate) line: &'a str,
     /// How often this verb came before on this connection.
     pub(crate) nth: usize,
-    /// The number of the connection, from 0.
+    /// How often this verb came before on any connection.
+    pub(crate) overall: usize,
+    /// The number of the connection, from 0; the gateway may open one only to hear the EHLO.
     pub(crate) connection: usize,
 }
 
@@ -123,10 +125,17 @@ impl Session<'_> {
                 0
             }
         };
+        let overall = {
+            let mut seen = lock(&self.shared.seen);
+            let count = seen.entry(verb.to_owned()).or_default();
+            *count += 1;
+            *count - 1
+        };
         (self.shared.script)(&Moment {
             verb,
             line,
             nth,
+            overall,
             connection: self.number,
         })
     }

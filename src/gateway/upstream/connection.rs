@@ -58,8 +58,9 @@ impl Connection {
         self.client.is_in_step()
     }
 
-    /// Whether nothing has come while it was idle: a farewell or an end means that it is of no use.
-    pub(super) fn is_quiet(&mut self) -> bool {
+    /// Whether nothing has come while nothing was asked: a farewell, an end or a second reply to the
+    /// command before means that it is of no use. What has come would answer the next command (X41).
+    pub(in crate::gateway) fn is_quiet(&mut self) -> bool {
         let quiet = self.transport.read_now(self.client.input()).is_none();
         quiet && self.is_in_step()
     }
@@ -139,10 +140,8 @@ impl Connection {
     /// A server that refuses to read on may have said why: that is worth more than the error.
     fn last_words(&mut self, context: &mut Context<'_>, error: io::Error) -> Poll<io::Result<()>> {
         match self.poll_input(context) {
-            Poll::Ready(Ok(())) => {
-                self.client.output().clear();
-                Poll::Ready(Ok(()))
-            }
+            // What was not written stays queued: whoever reads the reply must see that it is early.
+            Poll::Ready(Ok(())) => Poll::Ready(Ok(())),
             Poll::Ready(Err(_)) | Poll::Pending => Poll::Ready(Err(error)),
         }
     }
@@ -179,6 +178,50 @@ impl Connection {
             Poll::Ready(Ok(_)) => Poll::Ready(Ok(())),
             Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
             Poll::Pending => Poll::Pending,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::BufMut;
+    use tokio::net::{TcpListener, TcpStream};
+
+    use super::*;
+
+    const PATIENCE: Duration = Duration::from_secs(10);
+
+    async fn connection() -> (Connection, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let stream = TcpStream::connect(listener.local_addr().unwrap()).await;
+        let (upstream, _) = listener.accept().await.unwrap();
+        let transport = Transport::Plain(stream.unwrap());
+        let connection = Connection::new(transport, Extensions::default(), 1000);
+        (connection, upstream)
+    }
+
+    #[tokio::test]
+    async fn r12_x41_a_second_reply_is_noticed_before_the_next_command() {
+        let (mut connection, mut upstream) = connection().await;
+        connection.client.command(Expect::Rcpt(0), &[b"RCPT"]);
+        upstream.write_all(b"250 ok\r\n250 ok\r\n").await.unwrap();
+        let (_, reply) = connection.reply(PATIENCE).await.unwrap();
+        assert_eq!(reply.code(), 250);
+        assert!(!connection.is_quiet());
+    }
+
+    #[tokio::test]
+    async fn r1_a_250_from_an_upstream_that_does_not_take_the_dot_is_early() {
+        let (mut connection, mut upstream) = connection().await;
+        connection.client.expect_end_of_data();
+        upstream.write_all(b"250 early\r\n").await.unwrap();
+        let reset = Some(Duration::ZERO);
+        socket2::SockRef::from(&upstream).set_linger(reset).unwrap();
+        drop(upstream);
+        connection.client.output().put_slice(b".\r\n");
+        // The reset may overtake the reply; what must not be is a reply to a dot that was written.
+        if connection.reply(PATIENCE).await.is_ok() {
+            assert!(!connection.client.output().is_empty());
         }
     }
 }

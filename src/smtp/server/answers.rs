@@ -16,7 +16,8 @@ impl Server {
             return;
         };
         let kind = self.slots[index].kind;
-        if kind == Kind::Data && reply.code() == 354 && self.has_early_input() {
+        // What came while the caller made up its mind came too early, whatever the answer is (W8).
+        if matches!(kind, Kind::Hello | Kind::Auth | Kind::Data) && self.has_early_input() {
             self.slots.remove(index);
             let _ = self.too_early();
             return;

@@ -459,3 +459,32 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn w8_bytes_that_come_before_the_answer_is_made_up_are_never_executed() {
+    for (before, command) in [
+        (&b""[..], &b"EHLO client.example\r\n"[..]),
+        (b"EHLO client.example\r\n", b"AUTH PLAIN AGEAYg==\r\n"),
+        (
+            b"EHLO client.example\r\nMAIL FROM:<>\r\nRCPT TO:<b@example.net>\r\n",
+            b"DATA\r\n",
+        ),
+    ] {
+        let mut session = Session::new(options(), true);
+        for line in before.split_inclusive(|&b| b == b'\n') {
+            session.send(line);
+        }
+        session.server.input().extend_from_slice(command);
+        assert!(session.server.next_event().is_some());
+        session
+            .server
+            .input()
+            .extend_from_slice(b"MAIL FROM:<smuggled@example.com>\r\n");
+        session
+            .server
+            .reply(Reply::new(454, EnhancedStatus::of(4, 7, 0), "Not now"));
+        assert!(session.server.is_closed());
+        let output = session.server.output().split();
+        assert!(output.starts_with(b"554 5.5.0"), "{output:?}");
+    }
+}

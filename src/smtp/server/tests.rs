@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::smtp::command::Command;
 
 fn options() -> ServerOptions {
     ServerOptions {
@@ -394,6 +395,19 @@ fn w15_xclient_is_for_listed_clients_and_begins_the_session_anew() {
     ];
     assert_eq!(session.codes(), codes);
     assert!(session.events[1].contains("192.0.2.1") && session.events[1].contains("a+b"));
+}
+
+#[test]
+fn w15_xclient_tells_a_client_without_an_address_from_one_that_is_not_named() {
+    let parse = |line: &'static [u8]| match Command::parse(&Bytes::from_static(line)) {
+        Ok(Command::Xclient(said)) => (said.address, said.is_nowhere),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(
+        parse(b"XCLIENT ADDR=[UNAVAILABLE] NAME=[UNAVAILABLE]"),
+        (None, true)
+    );
+    assert_eq!(parse(b"XCLIENT HELO=c.example"), (None, false));
 }
 
 #[test]

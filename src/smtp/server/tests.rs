@@ -502,3 +502,16 @@ fn w8_bytes_that_come_before_the_answer_is_made_up_are_never_executed() {
         assert!(output.starts_with(b"554 5.5.0"), "{output:?}");
     }
 }
+
+#[test]
+fn w13_errors_before_a_message_that_went_through_are_forgiven() {
+    let mut session = Session::greeted();
+    for _ in 0..3 {
+        session.send(b"BOGUS\r\nBOGUS\r\nBOGUS\r\n");
+        session.server.forgive();
+        assert!(!session.server.is_closed());
+    }
+    session.send(b"BOGUS\r\nBOGUS\r\nBOGUS\r\n");
+    session.send(b"BOGUS\r\nBOGUS\r\nBOGUS\r\n");
+    assert!(session.server.is_closed());
+}

@@ -226,6 +226,16 @@ impl Transaction {
         taken_out
     }
 
+    /// Whether this recipient is mailed only because verdicts are not enforced here.
+    ///
+    /// Where they are, a recipient whose judgement is against it waits for a header that may let it pass.
+    #[must_use]
+    pub fn is_observed(&self, recipient: &Recipient) -> bool {
+        self.policy.mode == Mode::Observe
+            && recipient.judgement.verdict != Verdict::Relay
+            && recipient.verdict() == Verdict::Relay
+    }
+
     /// Recipients that the upstream took.
     pub fn accepted(&self) -> impl Iterator<Item = &Recipient> {
         self.recipients

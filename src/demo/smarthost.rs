@@ -254,7 +254,7 @@ impl Session {
                 self.failed.push((recipient, failure));
             }
         }
-        self.server.forgive_junk();
+        self.server.forgive();
         let status = EnhancedStatus::of(2, 0, 0);
         self.server.reply(Reply::new(250, status, "Ok, on its way"));
     }

@@ -227,6 +227,9 @@ impl Session {
         if let Some(address) = said.address {
             self.client = address.to_canonical();
             self.listed = is_in(&self.rules.clients, self.client);
+        } else if said.is_nowhere {
+            // The address that we see is the peer's, and what the peer may do is not for its client.
+            self.listed = false;
         }
         self.helo = said.helo.unwrap_or_default();
         let greeting = format!("{} ESMTP Sendgate", self.settings.hostname);

@@ -81,6 +81,8 @@ pub enum Command {
 pub struct Xclient {
     /// ADDR; none where it is not given or not known.
     pub address: Option<IpAddr>,
+    /// ADDR says that nobody knows where the client is.
+    pub is_nowhere: bool,
     /// HELO; none where it is not given or not known.
     pub helo: Option<String>,
 }
@@ -292,11 +294,12 @@ fn xclient(argument: &[u8]) -> Result<Xclient, CommandError> {
                 let bare = value.strip_prefix("IPV6:").unwrap_or(&value);
                 said.address = Some(bare.parse().map_err(|_| SYNTAX)?);
             }
+            b"ADDR" => said.is_nowhere = true,
             b"HELO" if known && value.bytes().all(|b| b.is_ascii_graphic()) => {
                 said.helo = Some(value);
             }
-            b"ADDR" | b"HELO" | b"NAME" | b"PORT" | b"PROTO" | b"LOGIN" | b"DESTADDR"
-            | b"DESTPORT" | b"REVERSE_NAME" => {}
+            b"HELO" | b"NAME" | b"PORT" | b"PROTO" | b"LOGIN" | b"DESTADDR" | b"DESTPORT"
+            | b"REVERSE_NAME" => {}
             _ => return Err(SYNTAX),
         }
     }

@@ -144,6 +144,17 @@ fn observing_relays_everything_and_keeps_the_judgement() {
     assert_eq!(t.rejudge(stream, &MessageScopes::default(), NOW), 0);
     assert_eq!(t.recipients[0].judgement.reason, Some(Reason::OptOut));
     assert!(!t.policy.header_may_take_out());
+    assert!(t.is_observed(&t.recipients[0]));
+}
+
+#[test]
+fn who_waits_for_the_header_is_not_observed() {
+    let classes = [StreamClass::Campaign, StreamClass::Transactional];
+    let mut t = transaction(policy(Suppressed::Reject, Mode::Enforce, &classes));
+    assert_eq!(add(&mut t, opted_out("*")), None, "the header decides");
+    accept_all(&mut t);
+    assert!(!t.is_observed(&t.recipients[0]));
+    assert_eq!(t.recipients[0].verdict(), Verdict::Relay);
 }
 
 #[test]

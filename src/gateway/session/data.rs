@@ -247,7 +247,7 @@ impl Session {
             self.wire.server.reply(ending.reply.clone());
         }
         if ending.outcome == Outcome::Delivered {
-            self.wire.server.forgive_junk();
+            self.wire.server.forgive();
         }
         self.close_transaction(ending);
     }

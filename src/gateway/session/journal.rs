@@ -66,16 +66,15 @@ impl Session {
     ) -> Entry {
         let judgement = &recipient.judgement;
         let accepted = matches!(recipient.fate, Fate::Accepted | Fate::Discarded);
-        let observed = judgement.verdict != Verdict::Relay
-            && matches!(
-                recipient.fate,
-                Fate::Offer | Fate::Accepted | Fate::RefusedUpstream
-            );
+        let observed = transaction.is_observed(recipient);
+        let reason = judgement.reason.filter(|reason| {
+            recipient.verdict() != Verdict::Relay || observed || *reason == Reason::Unavailable
+        });
         let also = judgement
             .active
             .iter()
             .copied()
-            .filter(|active| Some(*active) != judgement.reason);
+            .filter(|active| Some(*active) != reason);
         Entry {
             time,
             id: transaction.id.clone(),
@@ -96,11 +95,9 @@ impl Session {
             } else {
                 recipient.verdict()
             },
-            reason: judgement.reason.filter(|reason| {
-                recipient.verdict() != Verdict::Relay || observed || *reason == Reason::Unavailable
-            }),
+            reason,
             also: also.collect(),
-            since: judgement.since,
+            since: reason.and(judgement.since),
             observed,
             reply: if accepted {
                 reply.map(str::to_owned).or_else(|| recipient.reply.clone())

@@ -58,8 +58,10 @@ impl Server {
         self.errors += 1;
     }
 
-    /// A message went through: what the client did before no longer counts as junk.
-    pub const fn forgive_junk(&mut self) {
+    /// A message went through: what the client did before no longer counts against it. Else a client
+    /// that keeps its connection would be cut off by the bad addresses of a long day.
+    pub const fn forgive(&mut self) {
+        self.errors = 0;
         self.junk = 0;
     }
 

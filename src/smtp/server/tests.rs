@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::smtp::command::Command;
 
 fn options() -> ServerOptions {
     ServerOptions {
@@ -397,6 +398,19 @@ fn w15_xclient_is_for_listed_clients_and_begins_the_session_anew() {
 }
 
 #[test]
+fn w15_xclient_tells_a_client_without_an_address_from_one_that_is_not_named() {
+    let parse = |line: &'static [u8]| match Command::parse(&Bytes::from_static(line)) {
+        Ok(Command::Xclient(said)) => (said.address, said.is_nowhere),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(
+        parse(b"XCLIENT ADDR=[UNAVAILABLE] NAME=[UNAVAILABLE]"),
+        (None, true)
+    );
+    assert_eq!(parse(b"XCLIENT HELO=c.example"), (None, false));
+}
+
+#[test]
 fn x7_what_follows_a_true_end_is_commands_again() {
     let mut session = Session::greeted();
     session.send(MAIL).send(RCPT).send(b"DATA\r\n").send(
@@ -487,4 +501,17 @@ fn w8_bytes_that_come_before_the_answer_is_made_up_are_never_executed() {
         let output = session.server.output().split();
         assert!(output.starts_with(b"554 5.5.0"), "{output:?}");
     }
+}
+
+#[test]
+fn w13_errors_before_a_message_that_went_through_are_forgiven() {
+    let mut session = Session::greeted();
+    for _ in 0..3 {
+        session.send(b"BOGUS\r\nBOGUS\r\nBOGUS\r\n");
+        session.server.forgive();
+        assert!(!session.server.is_closed());
+    }
+    session.send(b"BOGUS\r\nBOGUS\r\nBOGUS\r\n");
+    session.send(b"BOGUS\r\nBOGUS\r\nBOGUS\r\n");
+    assert!(session.server.is_closed());
 }

@@ -7,6 +7,7 @@ mod settings;
 mod stores;
 mod upkeep;
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -33,6 +34,8 @@ pub struct App {
     readiness: Arc<Readiness>,
     listeners: Listeners,
     admin: Arc<AdminState>,
+    /// Where the metrics and the probes are.
+    admin_address: Option<SocketAddr>,
     /// Ends the admin API and the upkeep, which outlive the drain.
     stop: CancellationToken,
 }
@@ -68,6 +71,7 @@ impl App {
         });
         let readiness = Arc::new(Readiness::default());
         let stop = CancellationToken::new();
+        let admin_address = admin.tcp.as_ref().and_then(|tcp| tcp.local_addr().ok());
         let admin = serve_admin(config, admin, &context, &readiness, &stop);
         upkeep::start(&context, &readiness, &stop);
         let listeners = Listeners::start(bound, &context);
@@ -77,6 +81,7 @@ impl App {
             readiness,
             listeners,
             admin,
+            admin_address,
             stop,
         })
     }
@@ -85,6 +90,12 @@ impl App {
     #[must_use]
     pub fn listening(&self) -> Vec<Listening> {
         self.listeners.listening()
+    }
+
+    /// Where the metrics and the probes are, with the port that the system chose for port 0.
+    #[must_use]
+    pub const fn admin_address(&self) -> Option<SocketAddr> {
+        self.admin_address
     }
 
     /// What every listener shares.
@@ -134,6 +145,7 @@ impl App {
             );
         }
         self.stop.cancel();
+        let _ = std::fs::remove_file(&self.loaded.config.http.socket);
         let unwritten = self.context.log.clone().flush_and_close(LOG_PATIENCE).await;
         if unwritten > 0 {
             tracing::error!(
@@ -206,13 +218,12 @@ fn serve_admin(
     readiness: &Arc<Readiness>,
     stop: &CancellationToken,
 ) -> Arc<AdminState> {
-    let metrics = Arc::clone(&context.metrics);
     let state = Arc::new(AdminState::new(
         config,
         Arc::clone(&context.ledger),
         context.log.clone(),
         Arc::clone(readiness),
-        Box::new(move || metrics.encode()),
+        Arc::clone(&context.metrics),
     ));
     let router = http::api_router(Arc::clone(&state));
     let ended = stop.clone();

@@ -4,6 +4,7 @@ pub mod app;
 pub mod bounce;
 pub mod cli;
 pub mod config;
+mod demo;
 pub mod gateway;
 pub mod http;
 pub mod log;

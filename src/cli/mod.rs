@@ -7,6 +7,7 @@ pub mod args;
 pub mod bounce;
 pub mod check_config;
 pub mod client;
+pub mod demo;
 pub mod hash_password;
 pub mod log;
 pub mod recipient;
@@ -21,7 +22,7 @@ use clap::{Parser, Subcommand};
 
 use crate::config::{self, Config, Loaded};
 use crate::telemetry;
-use args::{BounceArgs, BounceCommand, LogArgs, RecipientArgs};
+use args::{BounceArgs, BounceCommand, DemoArgs, LogArgs, RecipientArgs};
 
 /// An SMTP gateway that keeps mail away from people who must not get it.
 #[derive(Debug, Parser)]
@@ -41,6 +42,8 @@ pub struct Cli {
 pub enum Command {
     /// Run the gateway until SIGTERM; SIGHUP reads configuration and certificates again
     Serve,
+    /// Show what the gateway does: a smarthost that bounces and a sample campaign, in one process
+    Demo(DemoArgs),
     /// Check the configuration and the files it names, without starting anything
     CheckConfig,
     /// Read a password from standard input and print what belongs into users.NAME.password_hash
@@ -84,6 +87,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::CheckConfig => return check_config::run(config.as_deref()),
         Command::HashPassword => return finish(hash_password::run()),
         Command::Bounce(args) => return finish(explain(&args)),
+        Command::Demo(args) => return finish(demonstrate(&args)),
         Command::Serve | Command::Recipient(_) | Command::Log(_) => {}
     }
     let loaded = match Config::load(config.as_deref(), config::environment()) {
@@ -108,8 +112,19 @@ fn with_configuration(
             runtime.block_on(recipient::run(&args.request(), &loaded.config.http.socket))
         }
         Command::Log(args) => runtime.block_on(log::run(args.request(), &loaded.config)),
-        Command::CheckConfig | Command::HashPassword | Command::Bounce(_) => Ok(()),
+        Command::CheckConfig | Command::HashPassword | Command::Bounce(_) | Command::Demo(_) => {
+            Ok(())
+        }
     }
+}
+
+/// The demo has its own configuration, and its table is not to be garbled by the log.
+fn demonstrate(args: &DemoArgs) -> anyhow::Result<()> {
+    telemetry::init_tracing(&config::Trace {
+        level: "error".to_owned(),
+        ..config::Trace::default()
+    })?;
+    tokio::runtime::Runtime::new()?.block_on(demo::run(args.once))
 }
 
 fn explain(args: &BounceArgs) -> anyhow::Result<()> {

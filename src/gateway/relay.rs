@@ -192,6 +192,7 @@ impl Relay {
             if refusal.is_some() && !pipelining {
                 break;
             }
+            connection.expect_silence()?;
             for &expect in step {
                 queue(connection, expect, transaction, &self.origin);
             }
@@ -244,6 +245,10 @@ impl Relay {
         let Some(connection) = &mut self.connection else {
             return Err(answers::upstream_lost());
         };
+        if let Err(lost) = connection.expect_silence() {
+            self.lose(&lost);
+            return Err(answers::upstream_lost());
+        }
         connection.client.command(Expect::Data, &[b"DATA"]);
         match connection.reply(patience).await {
             Ok((_, reply)) if reply.code() == 354 => {
@@ -298,6 +303,7 @@ impl Relay {
 
     /// Sends the end of the data and waits for the one reply that decides (R1, R2).
     pub(super) async fn finish(&mut self) -> Ending {
+        self.hear_early_refusal();
         // The last of the body, the dot and the reply are one exchange: looked at apart, a reply that
         // is merely quick would seem to come before the dot.
         let timeouts = self.upstream.timeouts();
@@ -364,6 +370,18 @@ impl Relay {
             && !in_data
         {
             self.upstream.give_back(connection);
+        }
+    }
+
+    /// Takes what the upstream said before the end of the data was sent.
+    fn hear_early_refusal(&mut self) {
+        let Some(connection) = &mut self.connection else {
+            return;
+        };
+        match connection.early_reply() {
+            Ok(None) => {}
+            Ok(Some(reply)) => self.refused_early(&reply),
+            Err(lost) => self.lose(&lost),
         }
     }
 

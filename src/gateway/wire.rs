@@ -95,6 +95,8 @@ impl Wire {
         if self.server.output().is_empty() {
             return Ok(());
         }
+        // The clock of the next command starts at the reply to the one before, whatever that was.
+        self.deadline = None;
         let output = self.server.output().split();
         let write = async {
             self.transport.write_all(&output).await?;

@@ -29,8 +29,9 @@ pub(super) enum Body {
     Header { reader: HeaderReader, judge: bool },
     /// It flows through.
     Relaying,
-    /// It is read to its end and thrown away; the answer is known.
-    Discarding(Box<Ending>),
+    /// It is read to its end and thrown away; the answer is known. A header that was not read yet is
+    /// still read, for the log.
+    Discarding(Box<Ending>, Option<HeaderReader>),
 }
 
 impl Session {
@@ -58,23 +59,28 @@ impl Session {
     async fn open_data(&self, current: &mut Current) -> Reply {
         let go_ahead = Reply::bare(354, "End data with <CR><LF>.<CR><LF>");
         if current.transaction.accepted().next().is_none() {
-            current.body = Body::Discarding(Box::new(Ending {
+            let ending = Ending {
                 reply: answers::discarded(&current.transaction.id),
                 outcome: Outcome::Aborted,
                 upstream_reply: None,
-            }));
+            };
+            current.body = Body::Discarding(Box::new(ending), Some(self.header_reader()));
             return go_ahead;
         }
         let judge = current.transaction.needs_header();
         if !judge && let Err(reply) = current.relay.open_data().await {
             return reply;
         }
-        let limit = usize::try_from(self.settings.limits.header_size_limit).unwrap_or(usize::MAX);
         current.body = Body::Header {
-            reader: HeaderReader::new(limit),
+            reader: self.header_reader(),
             judge,
         };
         go_ahead
+    }
+
+    fn header_reader(&self) -> HeaderReader {
+        let limit = self.settings.limits.header_size_limit;
+        HeaderReader::new(usize::try_from(limit).unwrap_or(usize::MAX))
     }
 
     /// Takes a piece of the body.
@@ -105,7 +111,17 @@ impl Session {
                 current.relay.send(piece).await;
                 check_relay(&mut current).await;
             }
-            Body::None | Body::Discarding(_) => {}
+            Body::Discarding(_, reader) => {
+                let step = reader.as_mut().map(|reader| reader.push(piece));
+                if let Some(step) = step.filter(|step| *step != HeaderStep::Incomplete) {
+                    *reader = None;
+                    if let HeaderStep::Complete { header, .. } = step {
+                        // Whatever else it says, nobody gets this message.
+                        let _ = self.read_labels(&mut current.transaction, &header);
+                    }
+                }
+            }
+            Body::None => {}
         }
         self.current = Some(current);
     }
@@ -129,7 +145,7 @@ impl Session {
         if judge {
             if let Err(ending) = judge_again(current, &labels).await {
                 current.relay.release();
-                current.body = Body::Discarding(Box::new(ending));
+                current.body = Body::Discarding(Box::new(ending), None);
                 return;
             }
             if let Err(reply) = current.relay.open_data().await {
@@ -152,7 +168,7 @@ impl Session {
             labels::read(header, &self.settings.hostname).map_err(labels::LabelError::reply)?;
         transaction.campaign.clone_from(&labels.campaign);
         transaction.message_id.clone_from(&labels.message_id);
-        if labels.hops > self.settings.limits.hop_limit || labels.own_hops >= OWN_HOP_LIMIT {
+        if labels.hops >= self.settings.limits.hop_limit || labels.own_hops >= OWN_HOP_LIMIT {
             return Err(Reply::new(
                 554,
                 EnhancedStatus::of(5, 4, 6),
@@ -213,7 +229,7 @@ impl Session {
                 outcome: Outcome::Refused,
                 upstream_reply: None,
             },
-            (None, Body::Discarding(ending)) => *ending,
+            (None, Body::Discarding(ending, _)) => *ending,
             (None, Body::Relaying) => current.relay.finish().await,
             (None, Body::None | Body::Header { .. }) => Ending {
                 reply: answers::upstream_lost(),
@@ -285,17 +301,18 @@ async fn judge_again(current: &mut Current, labels: &Labels) -> Result<(), Endin
 /// Ends the upstream's part; the rest of the body is thrown away and this is the answer.
 fn refuse(current: &mut Current, reply: Reply) {
     current.relay.release();
-    current.body = Body::Discarding(Box::new(Ending {
+    let ending = Ending {
         reply,
         outcome: Outcome::Refused,
         upstream_reply: None,
-    }));
+    };
+    current.body = Body::Discarding(Box::new(ending), None);
 }
 
 /// If the upstream is gone, or has refused the message early, the rest of the body is thrown away.
 async fn check_relay(current: &mut Current) {
     if current.relay.has_failed() {
         let ending = current.relay.finish().await;
-        current.body = Body::Discarding(Box::new(ending));
+        current.body = Body::Discarding(Box::new(ending), None);
     }
 }

@@ -239,18 +239,15 @@ impl Relay {
         }
     }
 
-    /// Opens the upstream's DATA; the error is what the client hears instead of 354.
-    pub(super) async fn open_data(&mut self) -> Result<(), Reply> {
-        if let Some(reply) = &self.failure {
-            return Err(reply.clone());
-        }
+    /// Opens the upstream's DATA; the error is how the message ends instead.
+    pub(super) async fn open_data(&mut self) -> Result<(), Ending> {
         let patience = self.upstream.timeouts().data;
-        let Some(connection) = &mut self.connection else {
-            return Err(answers::upstream_lost());
+        let (None, Some(connection)) = (&self.failure, &mut self.connection) else {
+            return Err(self.lost_message(None));
         };
         if let Err(lost) = connection.expect_silence() {
             self.lose(&lost);
-            return Err(answers::upstream_lost());
+            return Err(self.lost_message(None));
         }
         connection.client.command(Expect::Data, &[b"DATA"]);
         match connection.reply(patience).await {
@@ -265,11 +262,15 @@ impl Relay {
                     self.connection = None;
                 }
                 self.stage = Stage::None;
-                Err(answers::of_upstream(&reply, false))
+                Err(Ending {
+                    reply: answers::of_upstream(&reply, false),
+                    outcome: Outcome::Refused,
+                    upstream_reply: Some(reply.to_string()),
+                })
             }
             Err(lost) => {
                 self.lose(&lost);
-                Err(answers::upstream_lost())
+                Err(self.lost_message(None))
             }
         }
     }
@@ -485,3 +486,6 @@ fn all(indices: &[usize], reply: &Reply) -> Vec<Offered> {
         })
         .collect()
 }
+
+#[cfg(test)]
+mod tests;

@@ -45,6 +45,12 @@ fn addresses(config: &Config) -> Vec<(KeyPath, SocketAddr)> {
 }
 
 fn check_collisions(config: &Config, findings: &mut Findings) {
+    check_free_ports("smtp", config.smtp.iter().map(|one| &one.listen), findings);
+    check_free_ports(
+        "returns",
+        config.returns.iter().map(|one| &one.listen),
+        findings,
+    );
     let addresses = addresses(config);
     for (place, (path, address)) in addresses.iter().enumerate() {
         let earlier = addresses[..place]
@@ -56,6 +62,24 @@ fn check_collisions(config: &Config, findings: &mut Findings) {
                 format!("{address} is taken by {other}; give each listener its own port"),
             );
         }
+    }
+}
+
+/// Port 0 is a free port each time, yet listeners of a kind are told apart by what is configured.
+fn check_free_ports<'a>(
+    section: &str,
+    listens: impl Iterator<Item = &'a SocketAddr>,
+    findings: &mut Findings,
+) {
+    let mut seen = Vec::new();
+    for (index, listen) in listens.enumerate() {
+        if listen.port() == 0 && seen.contains(&listen) {
+            findings.add(
+                KeyPath::of(section).index(index).key("listen"),
+                format!("{listen} stands here twice; only one listener of a kind can have it"),
+            );
+        }
+        seen.push(listen);
     }
 }
 

@@ -41,23 +41,19 @@ impl Session {
             self.wire.server.reply(answers::upstream_lost());
             return;
         };
-        let reply = self.open_data(&mut current).await;
+        let opened = self.open_data(&mut current).await;
         self.wire.read_early();
-        let positive = reply.is_positive();
-        self.wire.server.reply(reply.clone());
         self.current = Some(current);
-        if !positive {
-            let ending = Ending {
-                reply,
-                outcome: Outcome::Refused,
-                upstream_reply: None,
-            };
-            self.finish(&ending, false);
+        match opened {
+            Ok(()) => {
+                let go_ahead = Reply::bare(354, "End data with <CR><LF>.<CR><LF>");
+                self.wire.server.reply(go_ahead);
+            }
+            Err(ending) => self.finish(&ending),
         }
     }
 
-    async fn open_data(&self, current: &mut Current) -> Reply {
-        let go_ahead = Reply::bare(354, "End data with <CR><LF>.<CR><LF>");
+    async fn open_data(&self, current: &mut Current) -> Result<(), Ending> {
         if current.transaction.accepted().next().is_none() {
             let ending = Ending {
                 reply: answers::discarded(&current.transaction.id),
@@ -65,17 +61,17 @@ impl Session {
                 upstream_reply: None,
             };
             current.body = Body::Discarding(Box::new(ending), Some(self.header_reader()));
-            return go_ahead;
+            return Ok(());
         }
         let judge = current.transaction.needs_header();
-        if !judge && let Err(reply) = current.relay.open_data().await {
-            return reply;
+        if !judge {
+            current.relay.open_data().await?;
         }
         current.body = Body::Header {
             reader: self.header_reader(),
             judge,
         };
-        go_ahead
+        Ok(())
     }
 
     fn header_reader(&self) -> HeaderReader {
@@ -144,12 +140,10 @@ impl Session {
         };
         if judge {
             if let Err(ending) = judge_again(current, &labels).await {
-                current.relay.release();
-                current.body = Body::Discarding(Box::new(ending), None);
-                return;
+                return give_up(current, ending);
             }
-            if let Err(reply) = current.relay.open_data().await {
-                return refuse(current, reply);
+            if let Err(ending) = current.relay.open_data().await {
+                return give_up(current, ending);
             }
         }
         let mut received = Vec::with_capacity(300);
@@ -238,14 +232,12 @@ impl Session {
             },
         };
         self.current = Some(current);
-        self.finish(&ending, true);
+        self.finish(&ending);
     }
 
-    /// Tells the client, unless it was told, and the log; the transaction is over.
-    fn finish(&mut self, ending: &Ending, tell: bool) {
-        if tell {
-            self.wire.server.reply(ending.reply.clone());
-        }
+    /// Tells the client and the log; the transaction is over.
+    fn finish(&mut self, ending: &Ending) {
+        self.wire.server.reply(ending.reply.clone());
         if ending.outcome == Outcome::Delivered {
             self.wire.server.forgive();
         }
@@ -322,14 +314,19 @@ fn defer_unchecked(transaction: &mut Transaction, accepted: &[usize]) -> Result<
     })
 }
 
-/// Ends the upstream's part; the rest of the body is thrown away and this is the answer.
+/// Refuses the message for a reason of ours.
 fn refuse(current: &mut Current, reply: Reply) {
-    current.relay.release();
     let ending = Ending {
         reply,
         outcome: Outcome::Refused,
         upstream_reply: None,
     };
+    give_up(current, ending);
+}
+
+/// Ends the upstream's part; the rest of the body is thrown away and this is the answer.
+fn give_up(current: &mut Current, ending: Ending) {
+    current.relay.release();
     current.body = Body::Discarding(Box::new(ending), None);
 }
 

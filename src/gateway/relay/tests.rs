@@ -1,0 +1,88 @@
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::net::TcpListener;
+
+use super::*;
+use crate::config::{Mode, Suppressed};
+use crate::gateway::upstream::{UpstreamOptions, UpstreamTimeouts};
+use crate::mail::{ForwardPath, ReversePath};
+use crate::smtp::{MailParameters, RcptParameters};
+use crate::suppression::{Finding, Stream, StreamClass, Tenant};
+use crate::timestamp::Timestamp;
+use crate::transaction::Policy;
+
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// An upstream that greets and then gives one of these replies to each command.
+async fn upstream(replies: &'static [&'static str]) -> Arc<Upstream> {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("smtp://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        let (stream, _) = listener.accept().await.unwrap();
+        let mut stream = BufReader::new(stream);
+        stream.write_all(b"220 upstream\r\n").await.unwrap();
+        for reply in replies {
+            stream.read_line(&mut String::new()).await.unwrap();
+            stream.write_all(reply.as_bytes()).await.unwrap();
+            stream.write_all(b"\r\n").await.unwrap();
+        }
+    });
+    crate::gateway::tls::install_provider();
+    let options = UpstreamOptions {
+        url: url.parse().unwrap(),
+        credentials: None,
+        ca_file: None,
+        hostname: "gw.example".to_owned(),
+        idle_connections: 1,
+        idle_timeout: PATIENCE,
+        reply_limit: 1000,
+        timeouts: UpstreamTimeouts {
+            connect: PATIENCE,
+            command: PATIENCE,
+            data: PATIENCE,
+            block: PATIENCE,
+            final_reply: PATIENCE,
+        },
+    };
+    Arc::new(Upstream::new(options, Arc::default()).unwrap())
+}
+
+fn transaction() -> Transaction {
+    let stream = Arc::new(Stream::new("campaign", StreamClass::Campaign));
+    let policy = Arc::new(Policy {
+        tenant: Tenant::default(),
+        stream: Arc::clone(&stream),
+        choices: vec![stream],
+        suppressed: Suppressed::Reject,
+        mode: Mode::Enforce,
+        scopes: true,
+    });
+    let parameters = MailParameters::default();
+    let mut transaction = Transaction::new("id".into(), ReversePath::Null, parameters, policy);
+    let (path, _) = ForwardPath::parse(&Bytes::from_static(b"<b@example.net>")).unwrap();
+    let (parameters, now) = (RcptParameters::default(), Timestamp::now());
+    transaction.add(path, parameters, None, Finding::Clear, now);
+    transaction
+}
+
+#[tokio::test]
+async fn r5_a_refused_data_is_told_with_the_upstreams_own_words() {
+    let replies = &["250 upstream", "250 ok", "250 ok", "452 4.3.1 disk full"];
+    let origin = Origin {
+        client: [192, 0, 2, 1].into(),
+        helo: "client.example".to_owned(),
+        extended: true,
+    };
+    let mut relay = Relay::new(upstream(replies).await, origin);
+    let offered = relay.offer(&transaction(), &[0]).await;
+    assert_eq!(offered[0].reply.code(), 250);
+    let ending = relay.open_data().await.unwrap_err();
+    assert_eq!(ending.reply.to_string(), "452 4.3.1 disk full");
+    assert_eq!(
+        ending.upstream_reply.as_deref(),
+        Some("452 4.3.1 disk full")
+    );
+    assert_eq!(ending.outcome, Outcome::Refused);
+}

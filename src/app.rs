@@ -145,6 +145,7 @@ impl App {
             );
         }
         self.stop.cancel();
+        let _ = std::fs::remove_file(&self.loaded.config.http.socket);
         let unwritten = self.context.log.clone().flush_and_close(LOG_PATIENCE).await;
         if unwritten > 0 {
             tracing::error!(
@@ -217,13 +218,12 @@ fn serve_admin(
     readiness: &Arc<Readiness>,
     stop: &CancellationToken,
 ) -> Arc<AdminState> {
-    let metrics = Arc::clone(&context.metrics);
     let state = Arc::new(AdminState::new(
         config,
         Arc::clone(&context.ledger),
         context.log.clone(),
         Arc::clone(readiness),
-        Box::new(move || metrics.encode()),
+        Arc::clone(&context.metrics),
     ));
     let router = http::api_router(Arc::clone(&state));
     let ended = stop.clone();

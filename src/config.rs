@@ -391,7 +391,7 @@ pub struct Limits {
     pub text_line_limit: usize,
     /// Whether a longer text line is passed on rather than refused.
     pub pass_long_lines: bool,
-    /// Most Received fields before a message counts as looping.
+    /// How many Received fields make a message a loop.
     pub hop_limit: usize,
     /// Most connections of one listener.
     pub connection_limit: usize,

@@ -274,7 +274,9 @@ impl Recipient {
     pub const fn outcome(&self, of_message: Outcome) -> Option<Outcome> {
         match self.fate {
             Fate::Accepted => Some(of_message),
-            Fate::RefusedUpstream => Some(Outcome::Refused),
+            Fate::RefusedUpstream if self.upstream_reply.is_some() => Some(Outcome::Refused),
+            // The upstream was not there to be asked.
+            Fate::RefusedUpstream => Some(Outcome::Aborted),
             Fate::Offer => Some(Outcome::Aborted),
             Fate::Discarded | Fate::Refused => None,
         }

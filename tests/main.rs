@@ -1,3 +1,26 @@
-//! x
+//! Every integration test in one program: they share a harness and link once.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "a helper of a test may fail it as the test itself may"
+)]
+
+mod admin;
+mod attacks;
 mod bounces;
+mod crash;
+mod demo;
+mod dialogs;
+mod dice;
+mod envelope;
+mod faults;
+mod harness;
+mod limits;
+mod outage;
+mod peers;
+mod relay;
+mod returned;
+mod secrets;
+mod story;
+mod transparency;
+mod wire;

@@ -237,10 +237,15 @@ fn domains(written: &[String]) -> anyhow::Result<Vec<String>> {
 /// Says which changes a reload does not make.
 pub(super) fn warn_of_restart(before: &Config, after: &Config) {
     let text = |value: &dyn erased::Json| value.json();
-    let parts: [(&str, &dyn erased::Json, &dyn erased::Json); 5] = [
+    let parts: [(&str, &dyn erased::Json, &dyn erased::Json); 6] = [
         ("data_dir", &before.data_dir, &after.data_dir),
         ("[store]", &before.store, &after.store),
         ("[keys]", &before.keys, &after.keys),
+        (
+            "learning.remember",
+            &before.learning.remember,
+            &after.learning.remember,
+        ),
         ("[http]", &before.http, &after.http),
         ("[log]", &before.log, &after.log),
     ];

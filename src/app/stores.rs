@@ -58,7 +58,13 @@ fn redis_options(config: &Config, url: String) -> anyhow::Result<RedisOptions> {
 
 fn read_pepper(config: &Config) -> anyhow::Result<Vec<u8>> {
     if let Some(pepper) = &config.keys.pepper {
-        return Ok(pepper.expose_secret().trim().as_bytes().to_vec());
+        let pepper = pepper.expose_secret().trim().as_bytes().to_vec();
+        anyhow::ensure!(
+            pepper.len() >= pepper::PEPPER_MINIMUM,
+            "SENDGATE_KEYS_PEPPER is too short; it needs {} octets or more",
+            pepper::PEPPER_MINIMUM
+        );
+        return Ok(pepper);
     }
     let (file, may_create) = match &config.keys.pepper_file {
         Some(file) => (file.clone(), false),

@@ -27,9 +27,7 @@ async fn look_after(context: &Context, readiness: &Readiness) {
     let upstream = Arc::clone(&context.settings.load().upstream);
     upstream.close_idle();
     // Mail itself shows whether the upstream answers; it is only asked while nobody knows.
-    if upstream.known_extensions().is_none() || upstream.is_failing() {
-        upstream.probe().await;
-    }
+    upstream.probe().await;
     readiness.set_upstream_failing(upstream.is_failing());
     context
         .metrics

@@ -32,6 +32,8 @@ pub enum Cause {
     /// The receiving system is broken or out of room.
     SystemTrouble,
 
+    /// A gateway such as this one refused to send: our own list speaks, not the recipient's server.
+    Suppressed,
     /// The sender's address or domain was refused.
     SenderRejected,
     /// SPF, DKIM, DMARC or reverse DNS of the sender failed.
@@ -119,6 +121,7 @@ impl Cause {
             Self::Routing => "routing",
             Self::Expired => "expired",
             Self::SystemTrouble => "system_trouble",
+            Self::Suppressed => "suppressed",
             Self::SenderRejected => "sender_rejected",
             Self::Authentication => "authentication",
             Self::Blocked => "blocked",
@@ -157,7 +160,8 @@ impl Cause {
             Self::HostUnreachable | Self::Routing | Self::Expired | Self::SystemTrouble => {
                 Fault::Infrastructure
             }
-            Self::SenderRejected
+            Self::Suppressed
+            | Self::SenderRejected
             | Self::Authentication
             | Self::Blocked
             | Self::Spam

@@ -69,8 +69,8 @@ pub enum RecipientCommand {
         #[command(flatten)]
         who: Who,
         /// Why
-        #[arg(long, value_name = "TEXT")]
-        why: Option<String>,
+        #[arg(long, visible_alias = "why", value_name = "TEXT")]
+        reason: Option<String>,
         /// When it ends by itself: 2026-12-24 or 2026-12-24T18:00:00Z
         #[arg(long, value_name = "TIME", value_parser = moment)]
         until: Option<Timestamp>,
@@ -212,7 +212,7 @@ impl RecipientArgs {
                     evidence: consent.evidence,
                 },
             ),
-            RecipientCommand::Block { who, why, until } => (who, Ask::Block { reason: why, until }),
+            RecipientCommand::Block { who, reason, until } => (who, Ask::Block { reason, until }),
             RecipientCommand::Unblock { who, reason } => (who, Ask::Unblock { reason }),
             RecipientCommand::ResetBounces {
                 who,

@@ -5,6 +5,7 @@ mod next;
 mod screen;
 mod story;
 
+use anyhow::anyhow;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::demo::{Stage, recipients};
@@ -23,13 +24,13 @@ pub async fn run(once: bool) -> anyhow::Result<()> {
     let recipients = recipients();
     let stage = Stage::set_up(&recipients).await?;
     let told = tokio::select! {
-        told = Box::pin(story::tell(&stage, &recipients, &screen)) => told.map(|()| true),
-        () = signals.any() => Ok(false),
+        told = Box::pin(story::tell(&stage, &recipients, &screen)) => told,
+        () = signals.any() => Err(anyhow!("interrupted before the second pass was over")),
     };
-    let mut result = told;
-    if matches!(result, Ok(true)) {
-        result = stay(&stage, &screen, &mut signals, once).await;
-    }
+    let result = match told {
+        Ok(()) => stay(&stage, &screen, &mut signals, once).await,
+        Err(error) => Err(error),
+    };
     tokio::select! {
         () = stage.take_down() => {}
         // Dropping the stage removes the directory as well.
@@ -38,8 +39,7 @@ pub async fn run(once: bool) -> anyhow::Result<()> {
     match result {
         // Whoever reads has seen enough (`| head`).
         Err(error) if error.is::<ReaderGone>() => Ok(()),
-        Err(error) => Err(error),
-        Ok(_) => Ok(()),
+        other => other,
     }
 }
 
@@ -49,15 +49,13 @@ async fn stay(
     screen: &Screen,
     signals: &mut Signals,
     once: bool,
-) -> anyhow::Result<bool> {
+) -> anyhow::Result<()> {
     if once {
-        screen.say(&next::after_the_end())?;
-        return Ok(true);
+        return screen.say(&next::after_the_end());
     }
     screen.say(&next::while_it_runs(stage))?;
     signals.any().await;
-    screen.say("\nStopping; the demo's directory is removed.\n")?;
-    Ok(true)
+    screen.say("\nStopping; the demo's directory is removed.\n")
 }
 
 struct Signals {

@@ -28,9 +28,9 @@ pub async fn run(loaded: Loaded, explicit: Option<PathBuf>) -> anyhow::Result<()
             _ = signals.interrupt.recv() => break,
         }
     }
+    // SIGTERM may come twice by itself; only a second Ctrl-C means that nobody wants to wait.
     tokio::select! {
         () = app.drain() => {}
-        _ = signals.terminate.recv() => tracing::warn!("a second signal: stopping at once"),
         _ = signals.interrupt.recv() => tracing::warn!("a second signal: stopping at once"),
     }
     Ok(())

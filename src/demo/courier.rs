@@ -38,11 +38,11 @@ impl Courier {
             match self.attempt(return_path, report).await {
                 Attempt::Delivered => return,
                 Attempt::Refused(reply) => {
-                    tracing::warn!(reply, "the returns listener refused a report");
+                    tracing::error!(reply, "the returns listener refused a report");
                     return;
                 }
                 Attempt::Deferred(why) if attempt == ATTEMPT_LIMIT => {
-                    tracing::warn!(why, "a report could not be delivered");
+                    tracing::error!(why, "a report could not be delivered");
                 }
                 Attempt::Deferred(_) => tokio::time::sleep(pause).await,
             }

@@ -5,8 +5,7 @@ use std::time::Duration;
 use anyhow::bail;
 use tokio::time::Instant;
 
-use super::campaign::Recipient;
-use super::campaign::Role;
+use super::campaign::{Recipient, Role};
 use super::mailbox::Mailbox;
 use super::stage::Memory;
 use crate::mail::EnhancedStatus;

@@ -35,7 +35,7 @@ impl Mailbox {
     pub(super) const fn failure(self) -> Option<Failure> {
         let (detail, diagnostic) = match self {
             Self::Fine => return None,
-            Self::Unknown | Self::KnownUnknown => ((1, 1), "550 5.1.1 No such user here"),
+            Self::Unknown | Self::KnownUnknown => ((1, 1), "550 5.1.1 No such user"),
             Self::NoDomain => ((1, 2), "550 5.1.2 Host not found: no such domain"),
             Self::Disabled => ((2, 1), "550 5.2.1 This mailbox is disabled"),
             Self::Full => ((2, 2), "552 5.2.2 The mailbox is full"),

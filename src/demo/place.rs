@@ -128,6 +128,7 @@ url = "smtp://{smarthost}"
 
 [store]
 url = {store}
+timeout = "2s"          # a machine that compiles beside the demo is no outage
 
 [learning]
 soft_limit = {SOFT_LIMIT}

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -30,6 +31,9 @@ const HEADER_LIMIT: usize = 64 * 1024;
 /// Largest message that is taken, in octets.
 const MESSAGE_LIMIT: u64 = 25 * 1024 * 1024;
 
+/// How long reports that are on their way may take before the end.
+const SETTLE_PATIENCE: Duration = Duration::from_secs(2);
+
 /// A smarthost that listens and does not answer yet.
 ///
 /// The gateway must know its address to start, and it must know the gateway's to send reports.
@@ -40,7 +44,6 @@ pub(super) struct Smarthost {
 /// A smarthost that answers.
 pub(super) struct Running {
     world: Arc<World>,
-    stop: CancellationToken,
 }
 
 /// What all its sessions share.
@@ -50,8 +53,12 @@ struct World {
     /// Messages that were taken.
     taken: AtomicU64,
     /// Reports that were written.
-    reports: AtomicU64,
-    tasks: TaskTracker,
+    written: AtomicU64,
+    /// Visits of the gateway.
+    sessions: TaskTracker,
+    /// Reports on their way.
+    reports: TaskTracker,
+    stop: CancellationToken,
 }
 
 impl Smarthost {
@@ -75,20 +82,21 @@ impl Smarthost {
                 host: HOST,
             },
             taken: AtomicU64::new(0),
-            reports: AtomicU64::new(0),
-            tasks: TaskTracker::new(),
+            written: AtomicU64::new(0),
+            sessions: TaskTracker::new(),
+            reports: TaskTracker::new(),
+            stop: CancellationToken::new(),
         });
-        let stop = CancellationToken::new();
-        let (shared, stopped) = (Arc::clone(&world), stop.clone());
+        let (shared, stop) = (Arc::clone(&world), world.stop.clone());
         tokio::spawn(stop.clone().run_until_cancelled_owned(async move {
             while let Ok((stream, _)) = self.listener.accept().await {
-                let session = Session::new(stream, Arc::clone(&shared));
+                let session = Session::new(stream, Arc::clone(&shared)).run();
                 shared
-                    .tasks
-                    .spawn(stopped.clone().run_until_cancelled_owned(session.run()));
+                    .sessions
+                    .spawn(stop.clone().run_until_cancelled_owned(session));
             }
         }));
-        Running { world, stop }
+        Running { world }
     }
 }
 
@@ -98,11 +106,19 @@ impl Running {
         self.world.taken.load(Ordering::Relaxed)
     }
 
-    /// Closes every connection; reports that are on their way arrive first.
+    /// Waits until no report is on its way any more; for a moment, not for ever.
+    pub(super) async fn settle(&self) {
+        self.world.reports.close();
+        let _ = tokio::time::timeout(SETTLE_PATIENCE, self.world.reports.wait()).await;
+    }
+
+    /// Closes every connection.
     pub(super) async fn close(self) {
-        self.stop.cancel();
-        self.world.tasks.close();
-        self.world.tasks.wait().await;
+        self.world.stop.cancel();
+        for tasks in [&self.world.sessions, &self.world.reports] {
+            tasks.close();
+            tasks.wait().await;
+        }
     }
 }
 
@@ -206,7 +222,7 @@ impl Session {
             return self.server.reply(reply);
         };
         let reply = if self.world.mailboxes.of(&address) == Mailbox::KnownUnknown {
-            Reply::new(550, EnhancedStatus::of(5, 1, 1), "No such user here")
+            Reply::new(550, EnhancedStatus::of(5, 1, 1), "No such user")
         } else {
             self.recipients.push(address);
             Reply::new(250, EnhancedStatus::of(2, 1, 5), "Recipient ok")
@@ -255,7 +271,7 @@ impl Session {
         for (recipient, failure) in self.failed.drain(..) {
             let report = Dsn {
                 host: HOST,
-                number: self.world.reports.fetch_add(1, Ordering::Relaxed),
+                number: self.world.written.fetch_add(1, Ordering::Relaxed),
                 return_path: &return_path,
                 recipient: &recipient,
                 failure,
@@ -264,9 +280,11 @@ impl Session {
             }
             .compose();
             let (world, return_path) = (Arc::clone(&self.world), return_path.clone());
+            let stop = self.world.stop.clone();
+            let delivery = async move { world.courier.deliver(&return_path, &report).await };
             self.world
-                .tasks
-                .spawn(async move { world.courier.deliver(&return_path, &report).await });
+                .reports
+                .spawn(stop.run_until_cancelled_owned(delivery));
         }
     }
 }

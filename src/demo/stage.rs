@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::Context as _;
 
@@ -134,14 +135,16 @@ impl Stage {
             .get("campaign")
             .context("the campaign stream always exists")?;
         Ok(Memory {
-            ledger: std::sync::Arc::clone(&context.ledger),
+            ledger: Arc::clone(&context.ledger),
             tenant: self.tenant.clone(),
-            stream: std::sync::Arc::clone(stream),
+            stream: Arc::clone(stream),
         })
     }
 
     /// Ends both in good order and removes the directory.
     pub(crate) async fn take_down(self) {
+        // Once the returns listener is closed they would have nowhere to go.
+        self.smarthost.settle().await;
         self.app.drain().await;
         self.smarthost.close().await;
     }
@@ -149,9 +152,9 @@ impl Stage {
 
 /// The gateway's memory of recipients.
 pub(crate) struct Memory {
-    pub(super) ledger: std::sync::Arc<Ledger>,
+    pub(super) ledger: Arc<Ledger>,
     pub(super) tenant: Tenant,
-    pub(super) stream: std::sync::Arc<Stream>,
+    pub(super) stream: Arc<Stream>,
 }
 
 /// Whose list all listeners ask: the demo names none.

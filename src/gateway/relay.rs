@@ -195,6 +195,7 @@ impl Relay {
             if refusal.is_some() && !pipelining {
                 break;
             }
+            connection.expect_silence()?;
             for &expect in step {
                 queue(connection, expect, transaction, &self.origin);
             }
@@ -244,8 +245,8 @@ impl Relay {
         let (None, Some(connection)) = (&self.failure, &mut self.connection) else {
             return Err(self.lost_message(None));
         };
-        if !connection.is_quiet() {
-            self.lose(&ClientFault::Unasked.into());
+        if let Err(lost) = connection.expect_silence() {
+            self.lose(&lost);
             return Err(self.lost_message(None));
         }
         connection.client.command(Expect::Data, &[b"DATA"]);
@@ -306,6 +307,7 @@ impl Relay {
 
     /// Sends the end of the data and waits for the one reply that decides (R1, R2).
     pub(super) async fn finish(&mut self) -> Ending {
+        self.hear_early_refusal();
         // The last of the body, the dot and the reply are one exchange: looked at apart, a reply that
         // is merely quick would seem to come before the dot.
         let timeouts = self.upstream.timeouts();
@@ -372,6 +374,18 @@ impl Relay {
             && !in_data
         {
             self.upstream.give_back(connection);
+        }
+    }
+
+    /// Takes what the upstream said before the end of the data was sent.
+    fn hear_early_refusal(&mut self) {
+        let Some(connection) = &mut self.connection else {
+            return;
+        };
+        match connection.early_reply() {
+            Ok(None) => {}
+            Ok(Some(reply)) => self.refused_early(&reply),
+            Err(lost) => self.lose(&lost),
         }
     }
 

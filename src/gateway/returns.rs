@@ -259,14 +259,7 @@ impl ReturnsSession {
                 .record(&self.rules.tenant, &key, event)
                 .await?;
             counted += usize::from(recorded.effect.is_some());
-            self.context.metrics.event(
-                "bounce",
-                if recorded.effect.is_some() {
-                    "counted"
-                } else {
-                    "duplicate"
-                },
-            );
+            self.context.metrics.recorded("bounce", recorded.effect);
         }
         Ok(counted)
     }

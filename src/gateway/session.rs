@@ -1,6 +1,6 @@
-//! A [`Session`] is one client's visit, from greeting to QUIT.
+//! A `Session` is one client's visit, from greeting to QUIT.
 //!
-//! It joins the client's [`Wire`] to the [`Relay`]. What it decides itself is who may relay; who may
+//! It joins the client's `Wire` to the `Relay`. What it decides itself is who may relay; who may
 //! be mailed is decided by [`crate::suppression::policy`], and what is said by
 //! [`crate::transaction`].
 

@@ -68,6 +68,8 @@ pub struct Upstream {
     idle: Idle,
     /// Whether the last try to connect failed.
     failing: AtomicBool,
+    /// Held by whoever asks the upstream what it offers.
+    probing: tokio::sync::Mutex<()>,
     metrics: Arc<Metrics>,
 }
 
@@ -128,6 +130,7 @@ impl Upstream {
             extensions: ArcSwapOption::empty(),
             idle,
             failing: AtomicBool::new(false),
+            probing: tokio::sync::Mutex::new(()),
             metrics,
         })
     }
@@ -152,14 +155,15 @@ impl Upstream {
         self.known_extensions()
     }
 
-    /// Connects once and keeps the connection; answers whether that worked.
-    pub async fn probe(&self) -> bool {
-        match self.connect().await {
-            Ok(connection) => {
-                self.give_back(connection);
-                true
-            }
-            Err(_) => false,
+    /// Connects once and keeps the connection, if nobody knows yet what the upstream offers or the
+    /// last try failed. Those who ask at the same time wait for the same answer.
+    pub async fn probe(&self) {
+        let _one_at_a_time = self.probing.lock().await;
+        if self.known_extensions().is_some() && !self.is_failing() {
+            return;
+        }
+        if let Ok(connection) = self.connect().await {
+            self.give_back(connection);
         }
     }
 

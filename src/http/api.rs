@@ -119,8 +119,10 @@ async fn commit(
     let id = event.id.clone();
     let asked = serde_json::to_string(&event.change).unwrap_or_default();
     let actor = event.actor.clone();
+    let name = event.change.name();
     let before = state.ledger.read(tenant, key).await?;
     let recorded = state.ledger.record(tenant, key, event).await?;
+    state.metrics.recorded(name, recorded.effect);
     let effect = Outcome::from(recorded.effect);
     // A3: who asked for what, and what came of it. The store's history holds the same.
     tracing::info!(target: "sendgate::audit", event = %id, %tenant, %key, actor, change = asked,

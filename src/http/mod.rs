@@ -29,9 +29,7 @@ use crate::config::Config;
 use crate::log::SuppressionLog;
 use crate::store::ledger::Ledger;
 use crate::suppression::{Stream, Tenant};
-
-/// Makes the text of `/metrics`.
-pub type MetricsText = Box<dyn Fn() -> String + Send + Sync>;
+use crate::telemetry::Metrics;
 
 /// What the handlers work with.
 pub struct AdminState {
@@ -44,7 +42,7 @@ pub struct AdminState {
     /// Whether mail can be taken.
     pub readiness: Arc<Readiness>,
     /// The metrics.
-    pub metrics: MetricsText,
+    pub metrics: Arc<Metrics>,
 }
 
 /// The names that a configuration gives.
@@ -85,7 +83,7 @@ impl AdminState {
         ledger: Arc<Ledger>,
         log: SuppressionLog,
         readiness: Arc<Readiness>,
-        metrics: MetricsText,
+        metrics: Arc<Metrics>,
     ) -> Self {
         Self {
             ledger,

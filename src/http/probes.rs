@@ -63,5 +63,8 @@ async fn ready(State(state): State<Arc<AdminState>>) -> impl IntoResponse {
 }
 
 async fn metrics(State(state): State<Arc<AdminState>>) -> impl IntoResponse {
-    ([(header::CONTENT_TYPE, OPEN_METRICS)], (state.metrics)())
+    (
+        [(header::CONTENT_TYPE, OPEN_METRICS)],
+        state.metrics.encode(),
+    )
 }

@@ -49,7 +49,7 @@ impl Gateway {
             ledger,
             log,
             Arc::default(),
-            Box::new(|| "# EOF\n".to_owned()),
+            Arc::default(),
         ));
         let listener = socket::bind(&directory.path().join("admin.sock"))
             .await

@@ -214,6 +214,34 @@ pub enum Effect {
     Outdated,
 }
 
+impl Change {
+    /// The name in statistics, the same as in JSON.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::OptOut { .. } => "opt_out",
+            Self::OptIn { .. } => "opt_in",
+            Self::Block { .. } => "block",
+            Self::Unblock { .. } => "unblock",
+            Self::Complaint { .. } => "complaint",
+            Self::Bounce { .. } => "bounce",
+            Self::ResetBounces { .. } => "reset_bounces",
+        }
+    }
+}
+
+impl Effect {
+    /// The name in statistics, the same as in JSON.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Changed => "changed",
+            Self::AlreadySo => "already_so",
+            Self::Outdated => "outdated",
+        }
+    }
+}
+
 impl Event {
     /// The record as it is after this event.
     #[must_use]

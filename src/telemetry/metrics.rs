@@ -17,6 +17,7 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Metric, Registry, Unit};
 
 use crate::log::writer::LogMetrics;
+use crate::suppression::event::Effect;
 use crate::suppression::{Reason, Verdict};
 use names::{Name, Names};
 
@@ -46,7 +47,6 @@ pub struct Metrics {
     log_lines: Counter,
     log_lost_lines: Counter,
     store_alarm: Gauge,
-    error_replies: Family<Code, Counter>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -86,11 +86,6 @@ struct EventEffect {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ReportKind {
     kind: &'static str,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Code {
-    code: u16,
 }
 
 impl Metrics {
@@ -151,8 +146,12 @@ impl Metrics {
         self.upstream_idle.set(connections);
     }
 
-    /// An event was applied to a record.
-    pub fn event(&self, change: &'static str, effect: &'static str) {
+    /// How many events of each kind were recorded, and what they did; none is a repetition.
+    pub fn recorded(&self, change: &'static str, effect: Option<Effect>) {
+        self.event(change, effect.map_or("duplicate", Effect::name));
+    }
+
+    fn event(&self, change: &'static str, effect: &'static str) {
         let labels = EventEffect { change, effect };
         self.events.get_or_create(&labels).inc();
     }
@@ -172,14 +171,9 @@ impl Metrics {
         self.log_lines.inc_by(lines);
     }
 
-    /// Whether the store is not the one we know: emptied, swapped or foreign.
+    /// Whether the store does not answer, or is not the one we know: emptied, swapped or foreign.
     pub fn store_alarm(&self, raised: bool) {
         self.store_alarm.set(raised.into());
-    }
-
-    /// A client was told 4yz or 5yz.
-    pub fn errors_sent(&self, code: u16) {
-        self.error_replies.get_or_create(&Code { code }).inc();
     }
 
     /// Everything, as OpenMetrics text.
@@ -254,7 +248,7 @@ impl Default for Metrics {
             upstream_failures: new(
                 r,
                 "upstream_failures",
-                "Times that the upstream could not be reached or was lost",
+                "Connections to the upstream that could not be made",
             ),
             upstream_idle: new(
                 r,
@@ -276,9 +270,8 @@ impl Default for Metrics {
             store_alarm: new(
                 r,
                 "store_alarm",
-                "1 while the store is not the one we know: emptied, swapped or foreign",
+                "1 while the store does not answer, or is not the one we know",
             ),
-            error_replies: new(r, "error_replies", "Replies to clients of 4yz and 5yz"),
             registry,
         };
         metrics.begin_at_zero();
@@ -336,7 +329,6 @@ mod tests {
         LogMetrics::log_lost(&metrics, 2);
         LogMetrics::log_written(&metrics, 7);
         metrics.store_alarm(true);
-        metrics.errors_sent(550);
         let text = metrics.encode();
         for line in [
             "sendgate_connections_open{listener=\"127.0.0.1:2525\"} 1",
@@ -358,7 +350,6 @@ mod tests {
             "sendgate_log_lines_total 7",
             "sendgate_log_lost_lines_total 2",
             "sendgate_store_alarm 1",
-            "sendgate_error_replies_total{code=\"550\"} 1",
             "# UNIT sendgate_lookup_duration_seconds seconds",
             "# HELP sendgate_reports Messages that came to a returns listener.",
         ] {

@@ -108,6 +108,15 @@ impl RedisServer {
         exchange(&mut stream, parts).expect("an answer from Redis")
     }
 
+    /// Sends commands one after the other on one connection and answers what came back.
+    pub(crate) fn session(&self, commands: &[&[&str]]) -> Vec<String> {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).expect("connect to Redis");
+        commands
+            .iter()
+            .map(|parts| exchange(&mut stream, parts).expect("an answer from Redis"))
+            .collect()
+    }
+
     fn spawn(&mut self, more: &[&str]) {
         let process = Command::new("redis-server")
             .args(["--port", &self.port.to_string(), "--bind", "127.0.0.1"])

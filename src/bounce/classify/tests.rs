@@ -179,3 +179,28 @@ fn refusals_at_rcpt_mark_only_when_permanent_and_about_the_recipient() {
     check(450, "5.1.1", "User unknown", Effect::None);
     check(550, "4.1.1", "User unknown", Effect::None);
 }
+
+#[test]
+fn what_we_said_ourselves_is_not_learnt_again() {
+    for (status, text) in [
+        (
+            "5.1.1",
+            "550 5.1.1 0t40h0gtqbxf0000 Recipient suppressed (hard bounce)",
+        ),
+        (
+            "5.2.1",
+            "550 5.2.1 0t40h0gtqbxf0000 Recipient suppressed (soft bounces)",
+        ),
+        ("4.3.0", "451 4.3.0 Temporary lookup failure"),
+        ("4.4.2", "451 4.4.2 Upstream connection lost"),
+    ] {
+        let told = classify(status.parse().ok(), None, text);
+        assert_eq!(
+            (told.cause, told.effect),
+            (Cause::Suppressed, Effect::None),
+            "{text}"
+        );
+        let refusal = classify_refusal(550, status.parse().ok(), text);
+        assert_eq!(refusal.effect, Effect::None, "{text}");
+    }
+}

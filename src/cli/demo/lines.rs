@@ -15,7 +15,7 @@ pub(super) const BOUNCES_HEAD: &str =
     " Recipient               Told by    Status  On record             From now on\n";
 
 /// How much of a reply is shown.
-const REPLY_WIDTH: usize = 28;
+const REPLY_WIDTH: usize = 26;
 
 /// One message and what became of it.
 pub(super) fn verdict(screen: &Screen, number: usize, recipient: &str, row: &Row) -> String {

@@ -44,10 +44,10 @@ pub(super) fn after_the_end() -> String {
     let program = program();
     format!(
         "\nWhere to look next\n\
-         \x20  {program} demo              the same, and the gateway stays up to be looked at\n\
-         \x20  {program} serve             a gateway on 127.0.0.1:2525, with the embedded store\n\
-         \x20  config/sendgate.toml   every setting, its default and the reason for it\n\
-         \x20  README.md              what it is, and how to put it before a smarthost\n"
+         The same, and gateway and smarthost stay up to be looked at:\n   {program} demo\n\
+         A gateway on 127.0.0.1:2525, with a store in ./data:\n   {program} serve\n\
+         Every setting, its default and the reason for it:\n   config/sendgate.toml\n\
+         How to put it between a tool and a smarthost:\n   README.md\n"
     )
 }
 

@@ -29,8 +29,9 @@ pub(super) enum Body {
     Header { reader: HeaderReader, judge: bool },
     /// It flows through.
     Relaying,
-    /// It is read to its end and thrown away; the answer is known.
-    Discarding(Box<Ending>),
+    /// It is read to its end and thrown away; the answer is known. A header that was not read yet is
+    /// still read, for the log.
+    Discarding(Box<Ending>, Option<HeaderReader>),
 }
 
 impl Session {
@@ -54,23 +55,28 @@ impl Session {
 
     async fn open_data(&self, current: &mut Current) -> Result<(), Ending> {
         if current.transaction.accepted().next().is_none() {
-            current.body = Body::Discarding(Box::new(Ending {
+            let ending = Ending {
                 reply: answers::discarded(&current.transaction.id),
                 outcome: Outcome::Aborted,
                 upstream_reply: None,
-            }));
+            };
+            current.body = Body::Discarding(Box::new(ending), Some(self.header_reader()));
             return Ok(());
         }
         let judge = current.transaction.needs_header();
         if !judge {
             current.relay.open_data().await?;
         }
-        let limit = usize::try_from(self.settings.limits.header_size_limit).unwrap_or(usize::MAX);
         current.body = Body::Header {
-            reader: HeaderReader::new(limit),
+            reader: self.header_reader(),
             judge,
         };
         Ok(())
+    }
+
+    fn header_reader(&self) -> HeaderReader {
+        let limit = self.settings.limits.header_size_limit;
+        HeaderReader::new(usize::try_from(limit).unwrap_or(usize::MAX))
     }
 
     /// Takes a piece of the body.
@@ -101,7 +107,17 @@ impl Session {
                 current.relay.send(piece).await;
                 check_relay(&mut current).await;
             }
-            Body::None | Body::Discarding(_) => {}
+            Body::Discarding(_, reader) => {
+                let step = reader.as_mut().map(|reader| reader.push(piece));
+                if let Some(step) = step.filter(|step| *step != HeaderStep::Incomplete) {
+                    *reader = None;
+                    if let HeaderStep::Complete { header, .. } = step {
+                        // Whatever else it says, nobody gets this message.
+                        let _ = self.read_labels(&mut current.transaction, &header);
+                    }
+                }
+            }
+            Body::None => {}
         }
         self.current = Some(current);
     }
@@ -146,7 +162,7 @@ impl Session {
             labels::read(header, &self.settings.hostname).map_err(labels::LabelError::reply)?;
         transaction.campaign.clone_from(&labels.campaign);
         transaction.message_id.clone_from(&labels.message_id);
-        if labels.hops > self.settings.limits.hop_limit || labels.own_hops >= OWN_HOP_LIMIT {
+        if labels.hops >= self.settings.limits.hop_limit || labels.own_hops >= OWN_HOP_LIMIT {
             return Err(Reply::new(
                 554,
                 EnhancedStatus::of(5, 4, 6),
@@ -207,7 +223,7 @@ impl Session {
                 outcome: Outcome::Refused,
                 upstream_reply: None,
             },
-            (None, Body::Discarding(ending)) => *ending,
+            (None, Body::Discarding(ending, _)) => *ending,
             (None, Body::Relaying) => current.relay.finish().await,
             (None, Body::None | Body::Header { .. }) => Ending {
                 reply: answers::upstream_lost(),
@@ -311,14 +327,14 @@ fn refuse(current: &mut Current, reply: Reply) {
 /// Ends the upstream's part; the rest of the body is thrown away and this is the answer.
 fn give_up(current: &mut Current, ending: Ending) {
     current.relay.release();
-    current.body = Body::Discarding(Box::new(ending));
+    current.body = Body::Discarding(Box::new(ending), None);
 }
 
 /// If the upstream is gone, or has refused the message early, the rest of the body is thrown away.
 async fn check_relay(current: &mut Current) {
     if current.relay.has_failed() {
         let ending = current.relay.finish().await;
-        current.body = Body::Discarding(Box::new(ending));
+        current.body = Body::Discarding(Box::new(ending), None);
     }
 }
 

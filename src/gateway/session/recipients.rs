@@ -176,7 +176,7 @@ impl Session {
         let event = refusal_event(&transaction.id, &key, address, kind, reply, &text);
         let tenant = &transaction.policy.tenant;
         match self.context.ledger.record(tenant, &key, event).await {
-            Ok(_) => self.context.metrics.event("bounce", "upstream"),
+            Ok(recorded) => self.context.metrics.recorded("bounce", recorded.effect),
             // The client hears the upstream's refusal all the same, and the next one is learnt from.
             Err(error) => tracing::warn!(%error, %key, "a refusal could not be recorded"),
         }

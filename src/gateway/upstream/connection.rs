@@ -65,6 +65,27 @@ impl Connection {
         quiet && self.is_in_step()
     }
 
+    /// Fails when the upstream has said something that nobody asked for: what it says next would be
+    /// taken for the answer to the wrong command (X41).
+    pub(in crate::gateway) fn expect_silence(&mut self) -> Result<(), Lost> {
+        match self.transport.read_now(self.client.input()) {
+            None if self.is_in_step() => Ok(()),
+            None | Some(Ok(1..)) => Err(ClientFault::Unasked.into()),
+            Some(Ok(0)) => Err(io::Error::from(io::ErrorKind::UnexpectedEof).into()),
+            Some(Err(error)) => Err(error.into()),
+        }
+    }
+
+    /// The reply that has come already, without waiting.
+    pub(in crate::gateway) fn early_reply(&mut self) -> Result<Option<UpstreamReply>, Lost> {
+        match self.transport.read_now(self.client.input()) {
+            Some(Ok(0)) => return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into()),
+            Some(Err(error)) => return Err(error.into()),
+            Some(Ok(_)) | None => {}
+        }
+        Ok(self.client.next_reply()?.map(|(_, reply)| reply))
+    }
+
     /// Writes what is queued and reads until there is a reply.
     pub(in crate::gateway) async fn reply(
         &mut self,

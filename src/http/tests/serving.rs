@@ -59,7 +59,7 @@ async fn a1_tcp_serves_the_probes_and_nothing_else() {
         200,
         "application/openmetrics-text; version=1.0.0; charset=utf-8",
     );
-    assert!(metrics.ends_with("\r\n\r\n# EOF\n"));
+    assert!(metrics.ends_with("# EOF\n"));
     let head = ask("HEAD", "/metrics", &address.to_string()).await;
     check(&head, 200, "openmetrics");
     assert!(head.ends_with("\r\n\r\n"));

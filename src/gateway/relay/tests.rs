@@ -68,6 +68,14 @@ fn transaction() -> Transaction {
 }
 
 #[tokio::test]
+async fn e7_requiretls_is_worth_nothing_where_the_upstream_is_not_verified() {
+    let replies = &["250-upstream\r\n250-8BITMIME\r\n250 REQUIRETLS"];
+    let upstream = upstream(replies).await;
+    let offered = upstream.extensions().await.unwrap();
+    assert!(offered.eight_bit_mime && !offered.require_tls);
+}
+
+#[tokio::test]
 async fn r5_a_refused_data_is_told_with_the_upstreams_own_words() {
     let replies = &["250 upstream", "250 ok", "250 ok", "452 4.3.1 disk full"];
     let origin = Origin {

@@ -194,9 +194,11 @@ impl Steps<'_> {
                 .await
                 .map_err(|e| self.failed("AUTH", &e))?;
         }
+        let offered = Extensions::of(&hello);
         let extensions = Extensions {
             xforward,
-            ..Extensions::of(&hello)
+            require_tls: offered.require_tls && secure && is_verified(self.options),
+            ..offered
         };
         let stream = client
             .stream
@@ -235,6 +237,12 @@ impl Steps<'_> {
             _ => self.refused(step, &error.to_string()),
         }
     }
+}
+
+/// Whether TLS here means that the upstream's certificate was verified: mail that requires TLS must
+/// not go to whoever answers (RFC 8689 §4.2.1).
+fn is_verified(options: &UpstreamOptions) -> bool {
+    options.ca_file.is_some() || options.url.security != Security::Opportunistic
 }
 
 /// What an EHLO reply offers. A line that cannot be read offers nothing; the others still do.

@@ -191,7 +191,7 @@ def versions(hops: list[str], binary: Path) -> str:
         package = {"postconf": "postfix"}.get(tool, tool)
         said.append(f"{package} {version_of([find_tool(tool, package), *options])}")
     if set(hops) & set(SENDGATE):
-        said.append(f"sendgate {version_of([str(binary), '--version'])}{commit()}")
+        said.append(f"sendgate {version_of([str(binary), '--version'])}{commit(binary)}")
     return ", ".join(said)
 
 
@@ -211,11 +211,13 @@ def said_by(command: list[str]) -> str:
         raise BenchError(f"{command[0]} does not run: {error}") from error
 
 
-def commit() -> str:
-    """The commit of the source tree, if this is one."""
-    command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "--short", "HEAD"]
+def commit(binary: Path) -> str:
+    """The commit of the source tree, if the binary lies in it."""
+    root = Path(__file__).resolve().parents[2]
+    if not binary.is_relative_to(root):
+        return ""
     try:
-        name = said_by(command).strip()
+        name = said_by(["git", "-C", str(root), "rev-parse", "--short", "HEAD"]).strip()
     except BenchError:
         return ""
     return f" ({name})" if name else ""

@@ -17,6 +17,7 @@ mod harness;
 mod limits;
 mod outage;
 mod peers;
+mod pool;
 mod relay;
 mod returned;
 mod secrets;

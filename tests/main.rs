@@ -18,6 +18,7 @@ mod harness;
 mod limits;
 mod outage;
 mod peers;
+mod pool;
 mod relay;
 mod returned;
 mod secrets;

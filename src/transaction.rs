@@ -243,12 +243,6 @@ impl Transaction {
             .filter(|recipient| recipient.fate == Fate::Accepted)
     }
 
-    /// Indices of the recipients that are yet to be offered upstream.
-    #[must_use]
-    pub fn to_offer(&self) -> Vec<usize> {
-        self.with_fate(Fate::Offer)
-    }
-
     /// Indices of the recipients with this fate.
     #[must_use]
     pub fn with_fate(&self, fate: Fate) -> Vec<usize> {

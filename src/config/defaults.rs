@@ -76,7 +76,7 @@ impl Default for Upstream {
             password_file: None,
             password: None,
             ca_file: None,
-            idle_connections: 20,
+            idle_connections: 100,
             idle_timeout: Duration::from_secs(30),
         }
     }

@@ -11,7 +11,7 @@ pub struct Drain {
     /// Step one: no new connections; idle sessions end, messages in flight go on.
     begun: CancellationToken,
     /// Step two: sessions that still wait for their client end too. Whoever waits for the upstream's
-    /// answer to an end-of-data goes on waiting: that answer must reach the client.
+    /// answer to an end-of-data gets as much time again: that answer should reach the client.
     over: CancellationToken,
     tasks: TaskTracker,
 }

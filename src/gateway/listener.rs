@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use socket2::{Domain, Protocol, Socket, Type};
@@ -86,61 +86,87 @@ fn admit(
     context: &Arc<Context>,
     connections: &Arc<Connections>,
 ) {
-    let client = peer.ip().to_canonical();
     let settings = context.settings.load();
-    let limits = &settings.limits;
-    let admitted = connections.admit(
-        client,
-        limits.connection_limit,
-        limits.connections_per_client_limit,
-    );
-    let guest = match admitted {
-        Ok(guest) => guest,
-        Err(why) => {
-            context.metrics.connection_refused(name, why);
-            context.drain.spawn(turn_away(stream));
-            return;
-        }
+    let limit = settings.limits.connection_limit;
+    let Some(guest) = connections.enter(limit) else {
+        context.metrics.connection_refused(name, "connection_limit");
+        context.drain.spawn(turn_away(stream));
+        return;
     };
     // The last small segment of a reply must not wait for a delayed acknowledgement.
     let _ = stream.set_nodelay(true);
-    // Near the limit everybody gets less patience, so that the slow make room (W12).
-    let overloaded = guest.all * 10 >= limits.connection_limit * 9;
-    context.metrics.connection_opened(name);
+    let visit = Visit {
+        stream,
+        peer: peer.ip().to_canonical(),
+        // Near the limit everybody gets less patience, so that the slow make room (W12).
+        overloaded: guest.all * 10 >= limit * 9,
+        guest,
+    };
     let (context, name) = (Arc::clone(context), Arc::clone(name));
-    let tasks = context.drain.clone();
-    match kind {
-        Kind::Smtp => {
-            let Some(rules) = settings.smtp.get(&*name).cloned() else {
-                return;
-            };
-            let patience = settings.timeouts.tls_handshake;
-            tasks.spawn(async move {
-                let metrics = Arc::clone(&context.metrics);
-                let mut stream = stream;
-                if let Some(client) = real_client(&mut stream, client, &rules, patience).await {
-                    Session::new(context, rules, stream, client, overloaded)
-                        .run()
-                        .await;
-                }
-                metrics.connection_closed(&name);
-                drop(guest);
-            });
+    context.drain.clone().spawn(async move {
+        context.metrics.connection_opened(&name);
+        match kind {
+            Kind::Smtp => visit.smtp(&context, &name).await,
+            Kind::Returns => visit.returns(&context, &name).await,
         }
-        Kind::Returns => {
-            let Some(rules) = settings.returns.get(&*name).cloned() else {
-                return;
-            };
-            tasks.spawn(async move {
-                let metrics = Arc::clone(&context.metrics);
-                ReturnsSession::new(context, rules, stream, client, overloaded)
-                    .run()
-                    .await;
-                metrics.connection_closed(&name);
-                drop(guest);
-            });
+        context.metrics.connection_closed(&name);
+    });
+}
+
+/// A connection on its way to its session.
+struct Visit {
+    stream: TcpStream,
+    peer: IpAddr,
+    overloaded: bool,
+    guest: Guest,
+}
+
+impl Visit {
+    async fn smtp(mut self, context: &Arc<Context>, name: &Arc<str>) {
+        let settings = context.settings.load_full();
+        let Some(rules) = settings.smtp.get(&**name).cloned() else {
+            return;
+        };
+        let patience = settings.timeouts.tls_handshake;
+        let client = real_client(&mut self.stream, self.peer, &rules, patience).await;
+        let Some(client) = client else {
+            return;
+        };
+        if self
+            .guest
+            .identify(client, settings.limits.connections_per_client_limit)
+        {
+            let context = Arc::clone(context);
+            let session = Session::new(context, rules, self.stream, client, self.overloaded);
+            session.run().await;
+        } else {
+            refuse_client(context, name, self.stream).await;
         }
     }
+
+    async fn returns(mut self, context: &Arc<Context>, name: &Arc<str>) {
+        let settings = context.settings.load_full();
+        let Some(rules) = settings.returns.get(&**name).cloned() else {
+            return;
+        };
+        let client = self.peer;
+        if self
+            .guest
+            .identify(client, settings.limits.connections_per_client_limit)
+        {
+            let context = Arc::clone(context);
+            let session = ReturnsSession::new(context, rules, self.stream, client, self.overloaded);
+            session.run().await;
+        } else {
+            refuse_client(context, name, self.stream).await;
+        }
+    }
+}
+
+async fn refuse_client(context: &Context, name: &str, stream: TcpStream) {
+    let why = "connections_per_client_limit";
+    context.metrics.connection_refused(name, why);
+    turn_away(stream).await;
 }
 
 /// Who connected, as the PROXY header tells where one is required; none if it does not come (W15).
@@ -186,48 +212,57 @@ struct Counts {
 #[derive(Debug)]
 struct Guest {
     connections: Arc<Connections>,
-    client: IpAddr,
+    /// Whose it is; a load balancer's connection is somebody else's, and told later.
+    client: Option<IpAddr>,
     /// How many there were with it.
     all: usize,
 }
 
 impl Connections {
-    fn admit(
-        self: &Arc<Self>,
-        client: IpAddr,
-        limit: usize,
-        per_client: usize,
-    ) -> Result<Guest, &'static str> {
-        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+    /// Counts a connection, unless there are enough.
+    fn enter(self: &Arc<Self>, limit: usize) -> Option<Guest> {
+        let mut counts = self.lock();
         if counts.all >= limit {
-            return Err("connection_limit");
+            return None;
         }
-        let of_client = counts.by_client.entry(client).or_default();
-        if *of_client >= per_client {
-            return Err("connections_per_client_limit");
-        }
-        *of_client += 1;
         counts.all += 1;
-        Ok(Guest {
+        Some(Guest {
             connections: Arc::clone(self),
-            client,
+            client: None,
             all: counts.all,
         })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Counts> {
+        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Guest {
+    /// Counts it as one of this client's, unless the client has enough.
+    fn identify(&mut self, client: IpAddr, limit: usize) -> bool {
+        let mut counts = self.connections.lock();
+        let of_client = counts.by_client.entry(client).or_default();
+        if *of_client >= limit {
+            return false;
+        }
+        *of_client += 1;
+        self.client = Some(client);
+        true
     }
 }
 
 impl Drop for Guest {
     fn drop(&mut self) {
-        let mut counts = self
-            .connections
-            .counts
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut counts = self.connections.lock();
         counts.all -= 1;
-        if let Some(count) = counts.by_client.get_mut(&self.client) {
+        let Some(client) = self.client else {
+            return;
+        };
+        if let Some(count) = counts.by_client.get_mut(&client) {
             *count -= 1;
             if *count == 0 {
-                counts.by_client.remove(&self.client);
+                counts.by_client.remove(&client);
             }
         }
     }
@@ -241,16 +276,13 @@ mod tests {
     fn w13_connections_are_counted_and_limited() {
         let connections = Arc::new(Connections::default());
         let (a, b): (IpAddr, IpAddr) = ("192.0.2.1".parse().unwrap(), "192.0.2.2".parse().unwrap());
-        let first = connections.admit(a, 3, 2).unwrap();
-        let second = connections.admit(a, 3, 2).unwrap();
-        assert_eq!(
-            connections.admit(a, 3, 2).unwrap_err(),
-            "connections_per_client_limit"
-        );
-        let third = connections.admit(b, 3, 2).unwrap();
-        assert_eq!(connections.admit(b, 3, 2).unwrap_err(), "connection_limit");
-        drop((first, second, third));
-        assert!(connections.counts.lock().unwrap().by_client.is_empty());
-        assert!(connections.admit(a, 3, 2).is_ok());
+        let mut guests: Vec<Guest> = (0..3).filter_map(|_| connections.enter(3)).collect();
+        assert!(connections.enter(3).is_none());
+        assert!(guests[0].identify(a, 2) && guests[1].identify(a, 2));
+        assert!(!guests[2].identify(a, 2));
+        assert!(guests[2].identify(b, 2));
+        drop(guests);
+        let counts = connections.lock();
+        assert_eq!((counts.all, counts.by_client.len()), (0, 0));
     }
 }

@@ -28,6 +28,8 @@ pub(super) struct Relay {
     stage: Stage,
     /// What every further recipient, or the message, hears: the transaction is lost.
     failure: Option<Reply>,
+    /// What the upstream said of the message before it had all of it.
+    early_words: Option<String>,
 }
 
 /// Who the mail comes from, for an upstream that wants to know (R11).
@@ -82,6 +84,7 @@ impl Relay {
             connection: None,
             stage: Stage::None,
             failure: None,
+            early_words: None,
         }
     }
 
@@ -231,12 +234,26 @@ impl Relay {
             connection.needs_reset = true;
         }
         self.stage = Stage::None;
-        let offered = self.offer(transaction, &indices).await;
-        if offered.iter().all(|one| one.reply.is_positive()) {
-            Ok(())
-        } else {
-            Err(self.failure.clone().unwrap_or_else(answers::upstream_lost))
+        if let Err(lost) = self.try_offer_again(transaction, &indices).await {
+            // Recipients were accepted on this connection: there is no second one (R14).
+            self.lose(&lost);
         }
+        self.failure.clone().map_or(Ok(()), Err)
+    }
+
+    async fn try_offer_again(
+        &mut self,
+        transaction: &Transaction,
+        indices: &[usize],
+    ) -> Result<(), Lost> {
+        let offered = self.try_offer(transaction, indices).await?;
+        let refused = offered.into_iter().find(|one| !one.reply.is_positive());
+        if let Some(refused) = refused {
+            self.failure = Some(refused.reply);
+        } else if self.stage == Stage::None {
+            self.failure = Some(answers::upstream_lost());
+        }
+        Ok(())
     }
 
     /// Opens the upstream's DATA; the error is how the message ends instead.
@@ -361,7 +378,7 @@ impl Relay {
         Ending {
             reply,
             outcome,
-            upstream_reply,
+            upstream_reply: upstream_reply.or_else(|| self.early_words.clone()),
         }
     }
 
@@ -392,6 +409,7 @@ impl Relay {
     /// The upstream refused the message before it had all of it.
     fn refused_early(&mut self, reply: &UpstreamReply) {
         tracing::warn!(%reply, upstream = self.upstream.address(), "the upstream answered before the end of the data");
+        self.early_words = Some(reply.to_string());
         self.connection = None;
         // A 250 to a message that is not complete makes no sense (X41).
         self.failure = Some(if reply.is_positive() {

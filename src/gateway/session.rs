@@ -89,7 +89,7 @@ impl Session {
 
     /// Speaks until the client leaves.
     pub(super) async fn run(mut self) {
-        if self.rules.tls == TlsMode::Implicit && self.start_tls(None).await.is_err() {
+        if self.rules.tls == TlsMode::Implicit && self.handshake().await.is_err() {
             return;
         }
         let hostname = Arc::clone(&self.settings.hostname);
@@ -144,7 +144,7 @@ impl Session {
     async fn handle(&mut self, event: Event) -> Result<(), Over> {
         match event {
             Event::Hello { name, extended } => self.hello(name, extended).await,
-            Event::StartTls => self.start_tls(Some(())).await?,
+            Event::StartTls => self.start_tls().await?,
             Event::Authenticate(credentials) => self.log_in(credentials).await,
             Event::Xclient(said) => self.speak_for(said),
             Event::Mail { path, parameters } => self.mail(path, parameters).await,
@@ -195,19 +195,18 @@ impl Session {
             && matches!(self.rules.tls, TlsMode::Offered | TlsMode::Required)
     }
 
-    /// `announced` is set when the client asked with STARTTLS and waits for the 220.
-    async fn start_tls(&mut self, announced: Option<()>) -> Result<(), Over> {
-        let Some(acceptor) = self.settings.tls.clone() else {
-            return Err(Over);
-        };
-        if announced.is_some() {
-            self.end_transaction(Outcome::Aborted);
-            let status = EnhancedStatus::of(2, 0, 0);
-            self.wire
-                .server
-                .reply(Reply::new(220, status, "Ready to start TLS"));
-            self.wire.flush().await.map_err(|_| Over)?;
-        }
+    async fn start_tls(&mut self) -> Result<(), Over> {
+        self.end_transaction(Outcome::Aborted);
+        let status = EnhancedStatus::of(2, 0, 0);
+        self.wire
+            .server
+            .reply(Reply::new(220, status, "Ready to start TLS"));
+        self.wire.flush().await.map_err(|_| Over)?;
+        self.handshake().await
+    }
+
+    async fn handshake(&mut self) -> Result<(), Over> {
+        let acceptor = self.settings.tls.clone().ok_or(Over)?;
         self.user = None;
         self.policy = Arc::clone(&self.rules.policy);
         match self.wire.start_tls(&acceptor).await {

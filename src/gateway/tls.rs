@@ -1,6 +1,5 @@
 //! TLS on both sides: our certificate, which can change while we run, and what we believe upstream.
 
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -173,12 +172,4 @@ impl ServerCertVerifier for AnyCertificate {
             .signature_verification_algorithms
             .supported_schemes()
     }
-}
-
-/// Whether an I/O error came from the handshake's own rules rather than from the network.
-#[must_use]
-pub fn is_tls_failure(error: &io::Error) -> bool {
-    error
-        .get_ref()
-        .is_some_and(|inner| inner.is::<rustls::Error>())
 }

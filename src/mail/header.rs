@@ -1,7 +1,7 @@
 //! A header is the fields at the top of a message, up to the first empty line.
 //!
 //! [`HeaderReader`] holds it back while a body streams by, within a limit; [`fields`] walks over it
-//! without copying. Bytes are dot-stuffed as they came, which no field that matters to us can notice.
+//! without copying. Bytes are dot-stuffed as they came.
 
 use bytes::{Bytes, BytesMut};
 use memchr::memchr;
@@ -120,7 +120,9 @@ pub fn fields(header: &[u8]) -> impl Iterator<Item = Field<'_>> {
         let start = at;
         let length = name_length(header.get(start..)?)?;
         at = field_end(header, start);
+        // A stuffed dot is no part of the name, and the upstream will take it away.
         let name = &header[start..start + length];
+        let name = name.strip_prefix(b".").unwrap_or(name);
         let colon = start + memchr(b':', &header[start..at])?;
         Some(Field {
             name,

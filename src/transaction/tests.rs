@@ -70,7 +70,7 @@ fn add(transaction: &mut Transaction, finding: Finding) -> Option<String> {
 }
 
 fn accept_all(transaction: &mut Transaction) {
-    for index in transaction.to_offer() {
+    for index in transaction.with_fate(Fate::Offer) {
         transaction.recipients[index].fate = Fate::Accepted;
     }
 }
@@ -108,7 +108,7 @@ fn the_reply_tells_the_reason() {
         reply(Finding::Unavailable).unwrap(),
         "451 4.3.0 Temporary lookup failure"
     );
-    assert_eq!(t.to_offer(), [0]);
+    assert_eq!(t.with_fate(Fate::Offer), [0]);
 }
 
 #[test]

@@ -130,8 +130,12 @@ fn listeners() {
         findings("[[smtp]]\nlisten='[::]:26'\n[[smtp]]\nlisten='0.0.0.0:26'"),
         [""; 0]
     );
+    check(
+        "[[smtp]]\nlisten='[::1]:0'\n[[smtp]]\nlisten='[::1]:0'",
+        "smtp[1].listen: [::1]:0 stands here twice",
+    );
     assert_eq!(
-        findings("[[smtp]]\nlisten='[::1]:0'\n[[smtp]]\nlisten='[::1]:0'"),
+        findings("[[smtp]]\nlisten='[::1]:0'\n[[returns]]\nlisten='[::1]:0'"),
         [""; 0]
     );
     check(

@@ -86,7 +86,15 @@ impl Session {
             return;
         };
         match &mut current.body {
-            _ if fault.is_some() => current.relay.release(),
+            _ if fault.is_some() => {
+                current.relay.release();
+                // What is already refused is read to its end, but not for ever (W3).
+                let enough = self.settings.limits.message_size_limit.saturating_mul(2);
+                if self.wire.server.body_size() > enough {
+                    let status = EnhancedStatus::of(4, 7, 0);
+                    self.wire.server.hang_up(status, "Too much data");
+                }
+            }
             Body::Header { reader, judge } => {
                 let judge = *judge;
                 match reader.push(piece) {

@@ -1,7 +1,7 @@
 //! What the suppression log and the counters are told when a transaction ends.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock};
 
 use super::{Current, Session};
 use crate::gateway::relay::Ending;
@@ -135,11 +135,12 @@ fn name(transaction: &Transaction, outcome: Outcome) -> &'static str {
 /// A name for a transaction: unique in this process, and hardly ever met twice anywhere.
 pub(super) fn transaction_id() -> String {
     static COUNTER: AtomicU64 = AtomicU64::new(0);
+    static PROCESS: LazyLock<u32> = LazyLock::new(std::process::id);
     const DIGITS: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
     let count = COUNTER.fetch_add(1, Ordering::Relaxed);
     // Milliseconds of the last decades, then the process, then the count.
     let mut value = (u128::from(Timestamp::now().millis()) << 34)
-        | (u128::from(std::process::id() & 0x3fff) << 20)
+        | (u128::from(*PROCESS & 0x3fff) << 20)
         | u128::from(count & 0xf_ffff);
     let mut text = [0u8; 16];
     for place in text.iter_mut().rev() {

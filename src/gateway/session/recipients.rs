@@ -10,7 +10,7 @@ use crate::suppression::event::BounceKind;
 use crate::suppression::{Change, Event, EventId, Finding, RecipientKey};
 use crate::timestamp::Timestamp;
 use crate::transaction::answers::NotOffered;
-use crate::transaction::{Fate, answers};
+use crate::transaction::{Fate, Transaction, answers};
 
 impl Session {
     /// Answers every recipient that waits, in order.
@@ -18,7 +18,7 @@ impl Session {
         let batch = std::mem::take(&mut self.batch);
         let Some(mut current) = self.current.take() else {
             for _ in batch {
-                self.wire.server.reply(answers::relay_denied());
+                self.wire.server.reply(answers::upstream_lost());
             }
             return;
         };
@@ -141,10 +141,14 @@ impl Session {
     ) {
         let indices: Vec<usize> = places.iter().map(|&(index, _)| index).collect();
         let offered = current.relay.offer(&current.transaction, &indices).await;
+        // All at once: a slow store must not make the client wait for one refusal after the other.
+        let transaction = &current.transaction;
+        let refusals = offered.iter().filter_map(|one| {
+            let reply = one.upstream_reply.as_ref()?;
+            Some(self.learn_from_refusal(transaction, one.index, reply))
+        });
+        futures_util::future::join_all(refusals).await;
         for (one, &(_, place)) in offered.into_iter().zip(places) {
-            if let Some(reply) = &one.upstream_reply {
-                self.learn_from_refusal(current, one.index, reply).await;
-            }
             let recipient = &mut current.transaction.recipients[one.index];
             recipient.fate = if one.reply.is_positive() {
                 Fate::Accepted
@@ -158,8 +162,12 @@ impl Session {
     }
 
     /// A permanent refusal that says the mailbox is not there counts like a bounce.
-    async fn learn_from_refusal(&self, current: &Current, index: usize, reply: &UpstreamReply) {
-        let transaction = &current.transaction;
+    async fn learn_from_refusal(
+        &self,
+        transaction: &Transaction,
+        index: usize,
+        reply: &UpstreamReply,
+    ) {
         let recipient = &transaction.recipients[index];
         let (Some(key), Some(address)) = (recipient.key, recipient.path.address()) else {
             return;

@@ -45,10 +45,9 @@ pub(super) async fn connect(
     match options.url.security {
         Security::Implicit => {
             let stream = steps.handshake(stream).await?;
-            let (client, _) = steps.greet(*stream).await?;
-            steps
-                .finish(client, |stream| Transport::Client(Box::new(stream)))
-                .await
+            let (client, hello) = steps.greet(*stream).await?;
+            let transport = |stream| Transport::Client(Box::new(stream));
+            steps.finish(client, hello, transport, true).await
         }
         Security::Opportunistic | Security::StartTls => steps.clear_text_first(stream).await,
     }
@@ -73,9 +72,7 @@ impl Steps<'_> {
                     self.refused("STARTTLS", "not offered, and smtp+starttls:// demands it")
                 );
             }
-            return self
-                .finish_with(client, hello, Transport::Plain, false)
-                .await;
+            return self.finish(client, hello, Transport::Plain, false).await;
         }
         let reply = client
             .cmd(b"STARTTLS\r\n")
@@ -85,9 +82,7 @@ impl Steps<'_> {
             if required {
                 return Err(self.refused("STARTTLS", &reply.to_string()));
             }
-            return self
-                .finish_with(client, hello, Transport::Plain, false)
-                .await;
+            return self.finish(client, hello, Transport::Plain, false).await;
         }
         let stream = client.stream.into_stream().ok_or_else(|| {
             self.refused(
@@ -98,7 +93,7 @@ impl Steps<'_> {
         let mut client = self.client(*self.handshake(stream).await?);
         // What was said in clear is forgotten: EHLO again (RFC 3207 §4.2).
         let hello = self.ehlo(&mut client).await?;
-        self.finish_with(
+        self.finish(
             client,
             hello,
             |stream| Transport::Client(Box::new(stream)),
@@ -133,8 +128,11 @@ impl Steps<'_> {
             .read()
             .await
             .map_err(|e| self.failed("greeting", &e))?;
-        if greeting.code() != 220 {
-            return Err(self.refused("greeting", &greeting.to_string()));
+        match greeting.code() {
+            220 => {}
+            // It is there and cannot take us now, which is nobody's configuration.
+            400..500 => return Err(self.unreachable(&greeting)),
+            _ => return Err(self.refused("greeting", &greeting.to_string())),
         }
         let hello = self.ehlo(&mut client).await?;
         Ok((client, hello))
@@ -154,6 +152,11 @@ impl Steps<'_> {
         if reply.code() == 250 {
             return Ok(offered(client.stream.reply()));
         }
+        // Only a server that does not know EHLO is asked for less: whoever is merely busy would
+        // otherwise be taken for one without extensions, TLS among them.
+        if reply.code() < 500 {
+            return Err(self.refused("EHLO", &reply.to_string()));
+        }
         let command = format!("HELO {name}\r\n");
         let reply = client
             .cmd(command)
@@ -167,15 +170,6 @@ impl Steps<'_> {
     }
 
     async fn finish<S: AsyncRead + AsyncWrite + Unpin>(
-        &self,
-        mut client: Client<S>,
-        transport: impl FnOnce(S) -> Transport,
-    ) -> Result<Connection, ConnectError> {
-        let hello = self.ehlo(&mut client).await?;
-        self.finish_with(client, hello, transport, true).await
-    }
-
-    async fn finish_with<S: AsyncRead + AsyncWrite + Unpin>(
         &self,
         mut client: Client<S>,
         hello: EhloResponse<String>,

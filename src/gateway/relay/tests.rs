@@ -7,11 +7,13 @@ use tokio::net::TcpListener;
 use super::*;
 use crate::config::{Mode, Suppressed};
 use crate::gateway::upstream::{UpstreamOptions, UpstreamTimeouts};
+use crate::log::entry::Outcome;
 use crate::mail::{ForwardPath, ReversePath};
 use crate::smtp::{MailParameters, RcptParameters};
 use crate::suppression::{Finding, Stream, StreamClass, Tenant};
 use crate::timestamp::Timestamp;
 use crate::transaction::Policy;
+use crate::transaction::Transaction;
 
 const PATIENCE: Duration = Duration::from_secs(10);
 

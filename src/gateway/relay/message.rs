@@ -1,0 +1,175 @@
+//! The message: DATA, the body as it flows, and the one reply that decides (R1).
+
+use bytes::BufMut;
+
+use super::{Relay, Stage};
+use crate::log::entry::Outcome;
+use crate::smtp::{Expect, Reply, UpstreamReply};
+use crate::transaction::answers;
+
+/// How much of a body is gathered before it is written.
+const BLOCK_SIZE: usize = 64 * 1024;
+
+/// How a message ended.
+#[derive(Debug)]
+pub(in crate::gateway) struct Ending {
+    /// What the client hears.
+    pub(in crate::gateway) reply: Reply,
+    /// What the log says.
+    pub(in crate::gateway) outcome: Outcome,
+    /// What the upstream said, if it said anything.
+    pub(in crate::gateway) upstream_reply: Option<String>,
+}
+
+impl Relay {
+    /// Opens the upstream's DATA; the error is how the message ends instead.
+    pub(in crate::gateway) async fn open_data(&mut self) -> Result<(), Ending> {
+        let patience = self.upstream.timeouts().data;
+        let (None, Some(connection)) = (&self.failure, &mut self.connection) else {
+            return Err(self.lost_message(None));
+        };
+        if let Err(lost) = connection.expect_silence() {
+            self.lose(&lost);
+            return Err(self.lost_message(None));
+        }
+        connection.client.command(Expect::Data, &[b"DATA"]);
+        match connection.reply(patience).await {
+            Ok((_, reply)) if reply.code() == 354 => {
+                self.stage = Stage::Data;
+                // From here a reply can only be about the message, however early it comes (F4).
+                connection.client.expect_end_of_data();
+                Ok(())
+            }
+            Ok((_, reply)) => {
+                if reply.code() == 421 {
+                    self.connection = None;
+                }
+                self.stage = Stage::None;
+                Err(Ending {
+                    reply: answers::of_upstream(&reply, false),
+                    outcome: Outcome::Refused,
+                    upstream_reply: Some(reply.to_string()),
+                })
+            }
+            Err(lost) => {
+                self.lose(&lost);
+                Err(self.lost_message(None))
+            }
+        }
+    }
+
+    /// Adds a piece of the body; it goes out with the next [`Self::flush`], or at once when enough
+    /// has gathered. While the upstream does not read, neither do we (W13).
+    pub(in crate::gateway) async fn send(&mut self, piece: &[u8]) {
+        let Some(connection) = &mut self.connection else {
+            return;
+        };
+        connection.client.output().put_slice(piece);
+        if connection.client.output().len() >= BLOCK_SIZE {
+            self.flush().await;
+        }
+    }
+
+    /// Writes what has gathered.
+    pub(in crate::gateway) async fn flush(&mut self) {
+        let patience = self.upstream.timeouts().block;
+        let Some(connection) = &mut self.connection else {
+            return;
+        };
+        match connection.write(patience).await {
+            Ok(None) => {}
+            Ok(Some(reply)) => self.refused_early(&reply),
+            Err(lost) => self.lose(&lost),
+        }
+    }
+
+    /// Whether the message cannot be delivered any more.
+    pub(in crate::gateway) const fn has_failed(&self) -> bool {
+        self.failure.is_some()
+    }
+
+    /// Sends the end of the data and waits for the one reply that decides (R1, R2).
+    pub(in crate::gateway) async fn finish(&mut self) -> Ending {
+        self.hear_early_refusal();
+        // The last of the body, the dot and the reply are one exchange: looked at apart, a reply that
+        // is merely quick would seem to come before the dot.
+        let timeouts = self.upstream.timeouts();
+        let patience = timeouts.block + timeouts.final_reply;
+        let (None, Some(connection)) = (&self.failure, &mut self.connection) else {
+            return self.lost_message(None);
+        };
+        connection.client.output().put_slice(b".\r\n");
+        match connection.reply(patience).await {
+            Ok((_, reply)) if !connection.client.output().is_empty() => {
+                self.refused_early(&reply);
+                self.lost_message(Some(reply.to_string()))
+            }
+            Ok((_, reply)) => {
+                let outcome = if reply.is_positive() {
+                    Outcome::Delivered
+                } else {
+                    Outcome::Refused
+                };
+                if reply.code() == 421 {
+                    self.connection = None;
+                }
+                self.stage = Stage::None;
+                Ending {
+                    reply: answers::of_upstream(&reply, false),
+                    outcome,
+                    upstream_reply: Some(reply.to_string()),
+                }
+            }
+            Err(lost) => {
+                // The upstream may have it or not. Trying elsewhere could deliver it twice (R6).
+                tracing::warn!(%lost, "no reply to the end of the data: the outcome is not known");
+                self.lose(&lost);
+                Ending {
+                    reply: answers::upstream_lost(),
+                    outcome: Outcome::Indeterminate,
+                    upstream_reply: None,
+                }
+            }
+        }
+    }
+
+    /// Takes what the upstream said before the end of the data was sent.
+    fn hear_early_refusal(&mut self) {
+        let Some(connection) = &mut self.connection else {
+            return;
+        };
+        match connection.early_reply() {
+            Ok(None) => {}
+            Ok(Some(reply)) => self.refused_early(&reply),
+            Err(lost) => self.lose(&lost),
+        }
+    }
+
+    /// The upstream refused the message before it had all of it.
+    fn refused_early(&mut self, reply: &UpstreamReply) {
+        tracing::warn!(%reply, upstream = self.upstream.address(), "the upstream answered before the end of the data");
+        self.early_words = Some(reply.to_string());
+        self.connection = None;
+        // A 250 to a message that is not complete makes no sense (X41).
+        self.failure = Some(if reply.is_positive() {
+            answers::upstream_lost()
+        } else {
+            answers::of_upstream(reply, false)
+        });
+    }
+
+    /// The message was given up before the upstream had all of it.
+    fn lost_message(&self, upstream_reply: Option<String>) -> Ending {
+        let reply = self.failure.clone().unwrap_or_else(answers::upstream_lost);
+        let outcome = if reply.is_permanent() {
+            Outcome::Refused
+        } else {
+            Outcome::Aborted
+        };
+        Ending {
+            reply,
+            outcome,
+            upstream_reply: upstream_reply.or_else(|| self.early_words.clone()),
+        }
+    }
+}

@@ -77,7 +77,7 @@ pub struct Upstream {
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ConnectError {
     /// Nobody listens, nobody answers, or not in time.
-    #[error("cannot reach {address}: {cause}")]
+    #[error("cannot reach {address}: {cause}; is the smarthost up, and is upstream.url right?")]
     Unreachable {
         /// Where we tried.
         address: String,
@@ -85,7 +85,9 @@ pub(super) enum ConnectError {
         cause: String,
     },
     /// It answers, and refuses our EHLO, TLS or AUTH (R5).
-    #[error("{address} refuses us at {step}: {cause}")]
+    #[error(
+        "{address} refuses us at {step}: {cause}; check hostname, upstream.url and upstream.user, and what the smarthost's log says"
+    )]
     Refused {
         /// Where we tried.
         address: String,
@@ -188,16 +190,24 @@ impl Upstream {
                 cause: format!("no answer within {deadline:?}"),
             }),
         };
-        self.failing.store(connected.is_err(), Ordering::Relaxed);
+        let was_failing = self.failing.swap(connected.is_err(), Ordering::Relaxed);
         match connected {
             Ok(connection) => {
+                if was_failing {
+                    tracing::info!(upstream = self.address(), "the upstream answers again");
+                }
                 self.metrics.upstream_connected();
                 self.extensions.store(Some(Arc::new(connection.extensions)));
                 Ok(connection)
             }
             Err(error) => {
                 self.metrics.upstream_failed(error.why());
-                tracing::warn!(%error, "upstream connection failed");
+                // Once for each outage: it may go on for hours, and every message asks again.
+                if was_failing {
+                    tracing::debug!(%error, "upstream connection failed");
+                } else {
+                    tracing::warn!(%error, "upstream connection failed");
+                }
                 Err(error)
             }
         }

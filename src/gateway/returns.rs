@@ -17,12 +17,12 @@ use crate::bounce::{self, Effect, Kind, Report, ReportedRecipient};
 use crate::config::TlsMode;
 use crate::mail::{Address, EnhancedStatus, ForwardPath};
 use crate::smtp::body::{BodyFault, BodyLimits};
-use crate::smtp::{Event, Reply, Server, ServerOptions};
+use crate::smtp::{Event, MailParameters, Reply, Server, ServerOptions};
 use crate::store::StoreError;
 use crate::suppression::event::BounceKind;
 use crate::suppression::{self, Change, EventId};
 use crate::timestamp::Timestamp;
-use crate::transaction::answers;
+use crate::transaction::answers::{self, NotOffered};
 
 /// One visit of a mail server that brings returned mail.
 pub(super) struct ReturnsSession {
@@ -109,13 +109,16 @@ impl ReturnsSession {
                     .server
                     .reply(Reply::new(535, of(5, 7, 8), "Nobody logs in here"));
             }
-            Event::Mail { .. } => {
-                self.wire
-                    .server
-                    .reply(Reply::new(250, of(2, 1, 0), "Sender ok"));
+            Event::Mail { parameters, .. } => {
+                let reply = self.mail(&parameters);
+                self.wire.server.reply(reply);
             }
-            Event::Recipient { path, .. } => {
-                let reply = self.recipient(&path);
+            Event::Recipient { path, parameters } => {
+                let reply = if parameters.uses_dsn() {
+                    NotOffered::Dsn.reply()
+                } else {
+                    self.recipient(&path)
+                };
                 self.wire.server.reply(reply);
             }
             Event::Data => {
@@ -160,6 +163,18 @@ impl ReturnsSession {
     async fn handshake(&mut self) -> Result<(), Over> {
         let acceptor = self.settings.tls.clone().ok_or(Over)?;
         self.wire.start_tls(&acceptor).await.map_err(|_| Over)
+    }
+
+    /// Whether what MAIL asks for is offered here (W11, E5).
+    fn mail(&self, parameters: &MailParameters) -> Reply {
+        let limit = self.settings.limits.report_size_limit;
+        if parameters.size.is_some_and(|size| size > limit) {
+            NotOffered::Size.reply()
+        } else if parameters.uses_dsn() {
+            NotOffered::Dsn.reply()
+        } else {
+            Reply::new(250, EnhancedStatus::of(2, 1, 0), "Sender ok")
+        }
     }
 
     /// Whether mail for this address is taken: ours and from a trusted source, or the postmaster's.

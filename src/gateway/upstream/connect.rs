@@ -1,7 +1,6 @@
 //! Making a connection: TCP, greeting, EHLO, TLS and AUTH, which `mail-send` speaks for us.
 
 use mail_send::{Credentials, SmtpClient};
-use rustls_pki_types::ServerName;
 use secrecy::ExposeSecret;
 use smtp_proto::EhloResponse;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -103,11 +102,16 @@ impl Steps<'_> {
     }
 
     async fn handshake(&self, stream: TcpStream) -> Result<Box<Tls>, ConnectError> {
-        let name = ServerName::try_from(self.options.url.host.clone())
-            .map_err(|_| self.refused("TLS", "the host is no name a certificate could have"))?;
-        match self.connector.connect(name, stream).await {
-            Ok(stream) => Ok(Box::new(stream)),
-            Err(error) => Err(self.refused("TLS", &error.to_string())),
+        let client = SmtpClient {
+            stream,
+            timeout: self.options.timeouts.connect,
+        };
+        let secured = client
+            .into_tls(self.connector, &self.options.url.host)
+            .await;
+        match secured {
+            Ok(client) => Ok(Box::new(client.stream)),
+            Err(error) => Err(self.failed("TLS", &error)),
         }
     }
 

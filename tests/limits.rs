@@ -211,6 +211,29 @@ fn w13_a_header_without_end_is_refused() {
 }
 
 #[test]
+fn w3_data_that_is_refused_is_not_read_for_ever() {
+    let upstream = FakeUpstream::start();
+    let gateway = Options::before(&upstream)
+        .limits("message_size_limit = 65536")
+        .start();
+    let mut client = gateway.client();
+    client.envelope(&["b@example.net"]);
+    client.say("DATA", "354 ");
+    client.send("Subject: a\n\r\n");
+    for _ in 0..2048 {
+        if client.try_send([b'x'; 998]).is_err() || client.try_send(*b"\r\n").is_err() {
+            break;
+        }
+    }
+    let heard = client.remaining_replies();
+    assert!(
+        heard.iter().all(|reply| reply.starts_with("421 4.7.0")),
+        "{heard:?}"
+    );
+    assert!(upstream.messages().is_empty());
+}
+
+#[test]
 fn w13_a_line_without_end_takes_no_memory() {
     let (_upstream, gateway) = plain_gateway();
     let mut client = gateway.client();
@@ -292,6 +315,28 @@ fn w15_a_listed_balancer_tells_who_connected() {
     client.say("EHLO client.example", "250 ");
     client.say("MAIL FROM:<a@example.com>", "250 ");
     client.say("RCPT TO:<b@example.net>", "550 5.7.1 ");
+}
+
+#[test]
+fn w13_w15_clients_behind_a_balancer_are_counted_each() {
+    let upstream = FakeUpstream::start();
+    let gateway = Options::before(&upstream)
+        .listener("proxy = [\"127.0.0.0/8\"]")
+        .limits("connections_per_client_limit = 1")
+        .start();
+    let from = |host: u8| {
+        let mut client = Client::dial(gateway.smtp());
+        client.send(format!(
+            "PROXY TCP4 192.0.2.{host} 198.51.100.1 56324 25\r\n"
+        ));
+        client
+    };
+    let (mut first, mut other) = (from(1), from(2));
+    first.expect("220 ");
+    other.expect("220 ");
+    let mut second = from(1);
+    second.expect("421 ");
+    second.expect_closed();
 }
 
 #[test]

@@ -208,6 +208,20 @@ fn r5_starttls_that_is_demanded_and_missing_is_our_configuration() {
 }
 
 #[test]
+fn r5_an_upstream_that_is_busy_is_not_taken_for_a_lesser_one() {
+    let upstream = FakeUpstream::scripted(|moment| match moment.verb {
+        "EHLO" => Act::Say("450 4.3.2 busy"),
+        _ => Act::Usual,
+    });
+    let gateway = Options::before(&upstream).start();
+    let mut client = gateway.client();
+    client.say("MAIL FROM:<a@example.com>", "250 ");
+    client.say("RCPT TO:<b@example.net>", "451 4.3.5");
+    assert!(upstream.commands_of("HELO").is_empty());
+    assert!(upstream.commands_of("MAIL").is_empty());
+}
+
+#[test]
 fn r6_r7_a_dot_without_an_answer_is_indeterminate_and_tried_once() {
     for act in [
         Act::Close,

@@ -12,7 +12,7 @@ use tokio::net::TcpStream;
 
 use super::session::patience;
 use super::settings::{Context, ReturnsRules, Settings, is_in};
-use super::wire::{Read, Wire};
+use super::wire::{Over, Wire};
 use crate::bounce::{self, Effect, Kind, Report, ReportedRecipient};
 use crate::config::TlsMode;
 use crate::mail::{Address, EnhancedStatus, ForwardPath};
@@ -36,9 +36,6 @@ pub(super) struct ReturnsSession {
     message: Vec<u8>,
     at_line_start: bool,
 }
-
-/// The session is over.
-struct Over;
 
 impl ReturnsSession {
     pub(super) fn new(
@@ -78,18 +75,7 @@ impl ReturnsSession {
         match self.wire.next_event() {
             Some(event) => self.handle(event).await,
             None if self.wire.server.is_closed() => Err(Over),
-            None => {
-                self.wire.flush().await.map_err(|_| Over)?;
-                let (status, text) = match self.wire.read().await {
-                    Read::More => return Ok(()),
-                    Read::Closed => return Err(Over),
-                    Read::TooSlow => ((4, 4, 2), "Timeout, closing connection"),
-                    Read::Draining => ((4, 3, 2), "Shutting down, try again"),
-                };
-                let status = EnhancedStatus::of(status.0, status.1, status.2);
-                self.wire.hang_up(status, text).await;
-                Err(Over)
-            }
+            None => self.wire.wait().await,
         }
     }
 

@@ -16,7 +16,7 @@ use tokio::net::TcpStream;
 use super::auth::{Login, User};
 use super::relay::{Origin, Relay};
 use super::settings::{Context, Settings, SmtpRules, is_in};
-use super::wire::{Patience, Read, Wire};
+use super::wire::{Over, Patience, Wire};
 use crate::config::TlsMode;
 use crate::log::entry::Outcome;
 use crate::mail::{EnhancedStatus, ForwardPath, ReversePath};
@@ -53,9 +53,6 @@ struct Current {
     relay: Relay,
     body: Body,
 }
-
-/// The session is over.
-struct Over;
 
 impl Session {
     pub(super) fn new(
@@ -119,26 +116,10 @@ impl Session {
         }
     }
 
-    /// Flushes both sides, then reads from the client.
+    /// Writes upstream what has gathered, then waits for the client.
     async fn wait(&mut self) -> Result<(), Over> {
         self.flush_body().await;
-        self.wire.flush().await.map_err(|_| Over)?;
-        match self.wire.read().await {
-            Read::More => Ok(()),
-            Read::Closed => Err(Over),
-            Read::TooSlow => {
-                self.wire
-                    .hang_up(EnhancedStatus::of(4, 4, 2), "Timeout, closing connection")
-                    .await;
-                Err(Over)
-            }
-            Read::Draining => {
-                self.wire
-                    .hang_up(EnhancedStatus::of(4, 3, 2), "Shutting down, try again")
-                    .await;
-                Err(Over)
-            }
-        }
+        self.wire.wait().await
     }
 
     async fn handle(&mut self, event: Event) -> Result<(), Over> {

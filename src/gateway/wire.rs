@@ -38,7 +38,7 @@ pub(super) struct Patience {
 
 /// What became of waiting for the client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Read {
+enum Read {
     /// There is more input.
     More,
     /// The client closed the connection, or it broke.
@@ -48,6 +48,10 @@ pub(super) enum Read {
     /// We are draining and no transaction is open.
     Draining,
 }
+
+/// The session is over.
+#[derive(Debug)]
+pub(super) struct Over;
 
 /// One client's connection.
 pub(super) struct Wire {
@@ -110,8 +114,24 @@ impl Wire {
             .map_err(|_| io::ErrorKind::TimedOut)?
     }
 
+    /// Flushes and waits for more input. A client that takes too long, and an idle one when we are
+    /// draining, is told so and the session is over.
+    pub(super) async fn wait(&mut self) -> Result<(), Over> {
+        self.flush().await.map_err(|_| Over)?;
+        let of = EnhancedStatus::of;
+        let (status, text) = match self.read().await {
+            Read::More => return Ok(()),
+            Read::Closed => return Err(Over),
+            Read::TooSlow => (of(4, 4, 2), "Timeout, closing connection"),
+            Read::Draining => (of(4, 3, 2), "Shutting down, try again"),
+        };
+        self.server.hang_up(status, text);
+        let _ = self.flush().await;
+        Err(Over)
+    }
+
     /// Waits for more input, no longer than the client may take.
-    pub(super) async fn read(&mut self) -> Read {
+    async fn read(&mut self) -> Read {
         let deadline = self.current_deadline(Instant::now());
         if self.server.input().is_empty() && !self.server.in_body() {
             // An idle session keeps no buffer: ten thousand of them must fit into memory.
@@ -196,12 +216,6 @@ impl Wire {
         self.transport = Transport::Server(Box::new(secured));
         self.server.tls_established();
         Ok(())
-    }
-
-    /// Says 421 and why.
-    pub(super) async fn hang_up(&mut self, status: EnhancedStatus, text: &'static str) {
-        self.server.hang_up(status, text);
-        let _ = self.flush().await;
     }
 
     /// Closes the connection so that the client reads the last reply.

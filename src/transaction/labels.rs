@@ -168,6 +168,17 @@ mod tests {
     }
 
     #[test]
+    fn a_stuffed_dot_hides_no_field() {
+        // The upstream takes the dot away, and what is left is our control field or the list's name.
+        let hidden = b".X-Sendgate-Stream: receipts\r\n.List-Id: <news.example.com>\r\n";
+        let labels = read(hidden, "gw").unwrap();
+        assert_eq!(labels.stream.as_deref(), Some("receipts"));
+        assert_eq!(labels.scopes.list, Scope::list("news.example.com").ok());
+        let kept = strip(&Bytes::from_static(hidden)).concat();
+        assert_eq!(kept, b".List-Id: <news.example.com>\r\n");
+    }
+
+    #[test]
     fn a_control_field_has_one_meaning_or_the_message_is_refused() {
         let twice = b"X-Sendgate-Stream: a\r\nX-Sendgate-Stream: b\r\n";
         assert_eq!(read(twice, "gw"), Err(LabelError::Repeated(STREAM)));

@@ -4,8 +4,9 @@ use crate::cli::text::{columns, moment, plain, reason, verdict};
 use crate::http::answer::{Changed, History, Mailability, Outcome, Recipient, Ruling};
 use crate::store::HistoryEntry;
 use crate::suppression::event::{BounceKind, Effect, Grounds};
-use crate::suppression::record::{Bounces, Consent, Reset};
+use crate::suppression::record::{Bounces, Complaint, Consent, DoNotEmail, Reset};
 use crate::suppression::{Change, Record, Scope, Verdict};
+use crate::timestamp::Timestamp;
 
 /// Everything that is known, and what follows for each stream.
 pub(super) fn recipient(recipient: &Recipient) -> String {
@@ -85,82 +86,86 @@ fn ruling(name: &str, ruling: &Ruling) -> Vec<String> {
     ]
 }
 
+type Fact = Vec<String>;
+
 /// Each axis with where it comes from.
 fn facts(record: &Record) -> String {
-    let mut rows: Vec<Vec<String>> = Vec::new();
-    let mut add = |what: String, when, details| rows.push(vec![what, when, details]);
-    if let Some(erased) = &record.erased {
-        add(
-            "erased".into(),
-            moment(erased.at),
-            format!("by {}", erased.by),
-        );
-    }
-    if let Some(hard) = &record.hard {
-        add(
-            format!("hard bounces: {}", hard.count),
-            moment(hard.last),
-            bounces(hard),
-        );
-    }
-    if let Some(complaint) = &record.complaint {
-        let mut streams: Vec<&str> = complaint.stream.as_deref().into_iter().collect();
-        streams.extend(complaint.also.iter().map(String::as_str));
-        let about = if streams.is_empty() {
-            "any stream".to_owned()
-        } else {
-            streams.join(", ")
-        };
-        let details = format!("about {about}, told by {}", complaint.source);
-        add("complaint".into(), moment(complaint.at), details);
-    }
-    if let Some(block) = &record.do_not_email {
-        let until = block
-            .until
-            .map(|until| format!(", until {}", moment(until)));
-        let rule = if block.auto { " (by a rule)" } else { "" };
-        let details = format!(
-            "by {}{rule}: {}{}",
-            block.by,
-            block.why,
-            until.unwrap_or_default()
-        );
-        add("Do Not Email".into(), moment(block.at), details);
-    }
-    for (scope, act) in &record.opt_outs {
-        add(
-            format!("opt-out {}", covered(scope)),
-            moment(act.at),
-            consent(act),
-        );
-    }
-    if let Some(soft) = &record.soft {
-        add(
-            format!("soft bounces: {}", soft.count),
-            moment(soft.last),
-            bounces(soft),
-        );
-    }
-    for (scope, act) in &record.opt_ins {
-        add(
-            format!("opt-in {}", covered(scope)),
-            moment(act.at),
-            consent(act),
-        );
-    }
-    for (kind, done) in [("hard", &record.hard_reset), ("soft", &record.soft_reset)] {
-        if let Some(done) = done {
-            add(
-                format!("{kind} bounces reset"),
-                moment(done.at),
-                reset(done),
-            );
-        }
-    }
+    let mut rows = standing_against(record);
+    rows.extend(set_right(record));
     if rows.is_empty() {
         return "Nothing is on record.\n".to_owned();
     }
     columns(Some(&["ON RECORD", "SINCE", "DETAILS"]), &rows)
+}
+
+/// What speaks against mail, in the order in which one of several is reported.
+fn standing_against(record: &Record) -> Vec<Fact> {
+    let erased = record
+        .erased
+        .iter()
+        .map(|erased| fact("erased", erased.at, format!("by {}", erased.by)));
+    let bounced = |kind: &str, of: &Option<Bounces>| {
+        of.as_ref().map(|of| {
+            fact(
+                &format!("{kind} bounces: {}", of.count),
+                of.last,
+                bounces(of),
+            )
+        })
+    };
+    let complaint = record.complaint.iter().map(complained);
+    let block = record.do_not_email.iter().map(blocked);
+    let opt_outs = record
+        .opt_outs
+        .iter()
+        .map(|(scope, act)| fact(&format!("opt-out {}", covered(scope)), act.at, consent(act)));
+    erased
+        .chain(bounced("hard", &record.hard))
+        .chain(complaint)
+        .chain(block)
+        .chain(opt_outs)
+        .chain(bounced("soft", &record.soft))
+        .collect()
+}
+
+/// What was set right again.
+fn set_right(record: &Record) -> Vec<Fact> {
+    let opt_ins = record
+        .opt_ins
+        .iter()
+        .map(|(scope, act)| fact(&format!("opt-in {}", covered(scope)), act.at, consent(act)));
+    let resets = [("hard", &record.hard_reset), ("soft", &record.soft_reset)];
+    let resets = resets.into_iter().filter_map(|(kind, done)| {
+        let done = done.as_ref()?;
+        Some(fact(&format!("{kind} bounces reset"), done.at, reset(done)))
+    });
+    opt_ins.chain(resets).collect()
+}
+
+fn fact(what: &str, at: Timestamp, details: String) -> Fact {
+    vec![what.to_owned(), moment(at), details]
+}
+
+fn complained(complaint: &Complaint) -> Fact {
+    let mut streams: Vec<&str> = complaint.stream.as_deref().into_iter().collect();
+    streams.extend(complaint.also.iter().map(String::as_str));
+    let about = if streams.is_empty() {
+        "any stream".to_owned()
+    } else {
+        streams.join(", ")
+    };
+    let details = format!("about {about}, told by {}", complaint.source);
+    fact("complaint", complaint.at, details)
+}
+
+fn blocked(block: &DoNotEmail) -> Fact {
+    let until = block
+        .until
+        .map(|until| format!(", until {}", moment(until)))
+        .unwrap_or_default();
+    let rule = if block.auto { " (by a rule)" } else { "" };
+    let details = format!("by {}{rule}: {}{until}", block.by, block.why);
+    fact("Do Not Email", block.at, details)
 }
 
 fn covered(scope: &Scope) -> String {

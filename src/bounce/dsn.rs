@@ -3,7 +3,7 @@
 use super::codes::{better, reply_code_in, says_little, status_in};
 use super::field::{Field, all, fields, first, split_type};
 use super::part::Message;
-use super::recipient::{Action, ReportedRecipient};
+use super::recipient::{Action, Identity, ReportedRecipient};
 use super::text::{told_about, without_returned_message};
 use super::{Kind, Limits, Report};
 use crate::mail::EnhancedStatus;
@@ -22,9 +22,23 @@ pub(super) fn read(message: &Message<'_>, limits: &Limits) -> Option<Report> {
         "text/delivery-status",
     ])?;
     let text = String::from_utf8_lossy(&part.content(limits.size_limit)).into_owned();
+    Some(read_groups(&text, message, limits))
+}
+
+/// Reads the groups of fields that stand in a text, where a report lost its parts or never had any.
+pub(super) fn read_fields(text: &str, message: &Message<'_>, limits: &Limits) -> Option<Report> {
+    let lower = text.to_ascii_lowercase();
+    let start = lower.find("\nfinal-recipient:")?;
+    // The group begins behind the last empty line.
+    let start = lower[..start + 1].rfind("\n\n").map_or(start, |at| at + 1);
+    let report = read_groups(&text[start..], message, limits);
+    (!report.recipients.is_empty()).then_some(report)
+}
+
+fn read_groups(text: &str, message: &Message<'_>, limits: &Limits) -> Report {
     let mut report = Report::empty(Kind::Unreadable);
     let mut texts = Vec::new();
-    for group in groups(&text) {
+    for group in groups(text) {
         if group.len() > limits.header_limit {
             continue;
         }
@@ -47,7 +61,7 @@ pub(super) fn read(message: &Message<'_>, limits: &Limits) -> Option<Report> {
     }
     report.kind = kind(&report.recipients);
     report.message_id = message.returned_message_id(limits);
-    Some(report)
+    report
 }
 
 /// Fills in what the words to a person tell of recipients for whom the report has no diagnostic.
@@ -112,6 +126,10 @@ fn recipient(fields: &[Field<'_>], limits: &Limits) -> Option<(ReportedRecipient
     let last = of("final-recipient");
     let original = of("original-recipient");
     let mut recipient = ReportedRecipient::named(last.or_else(|| original.clone())?);
+    recipient.identity = match original {
+        Some(_) => Identity::OriginalRecipient,
+        None => Identity::FinalRecipient,
+    };
     recipient.original =
         original.filter(|original| !original.eq_ignore_ascii_case(&recipient.address));
     // A repeated field is a broken report: the first one that can be read counts.

@@ -5,7 +5,7 @@ use super::classify::Classification;
 use super::dsn::bare_address;
 use super::field::{all, fields, first, split_type};
 use super::part::Message;
-use super::recipient::ReportedRecipient;
+use super::recipient::{Identity, ReportedRecipient};
 use super::{Kind, Limits, Report};
 
 /// Reads the report, if the message has a feedback part.
@@ -23,14 +23,16 @@ pub(super) fn read(message: &Message<'_>, limits: &Limits) -> Option<Report> {
         .chain(all(&fields, "removal-recipient"))
         .filter_map(disclosed)
         .collect();
-    let recipients = if named.is_empty() {
-        only_addressee(message, limits).into_iter().collect()
+    let (recipients, identity) = if named.is_empty() {
+        let addressee = only_addressee(message, limits).into_iter().collect();
+        (addressee, Identity::ReturnedHeader)
     } else {
-        named
+        (named, Identity::OriginalRecipient)
     };
     let mut report = Report::empty(Kind::Feedback);
     for address in recipients.into_iter().take(limits.recipient_limit) {
         let mut recipient = ReportedRecipient::named(address);
+        recipient.identity = identity;
         recipient.take(classification.clone());
         report.recipients.push(recipient);
     }
@@ -43,7 +45,7 @@ pub(super) fn read(message: &Message<'_>, limits: &Limits) -> Option<Report> {
 }
 
 /// The types of RFC 5965 §7.3 and its registry. One that we do not know changes nothing.
-fn classify(feedback_type: &str) -> Classification {
+pub(super) fn classify(feedback_type: &str) -> Classification {
     let name = feedback_type.trim().to_ascii_lowercase();
     let cause = match name.as_str() {
         "abuse" => Cause::Complaint,

@@ -22,7 +22,7 @@ use serde::Serialize;
 
 pub use cause::{Cause, Effect, Fault};
 pub use classify::{Classification, classify, classify_refusal};
-pub use recipient::{Action, ReportedRecipient};
+pub use recipient::{Action, Identity, ReportedRecipient};
 pub use reply::understand_text;
 
 use part::Message;
@@ -132,8 +132,12 @@ pub fn understand(bytes: &[u8], limits: &Limits) -> Report {
     };
     // The order matters: a report also says that it was written by a machine, and a report about
     // a failed opt-out would otherwise be taken for one.
-    dsn::read(&message, limits)
-        .or_else(|| feedback::read(&message, limits))
-        .or_else(|| text::read(&message, limits))
-        .unwrap_or_else(|| Report::empty(autoreply::kind(&message)))
+    let report = dsn::read(&message, limits).or_else(|| feedback::read(&message, limits));
+    match report {
+        Some(report) if !report.recipients.is_empty() || report.kind == Kind::Feedback => report,
+        // Fields that name nobody leave the word to the words.
+        unread => text::read(&message, limits)
+            .or(unread)
+            .unwrap_or_else(|| Report::empty(autoreply::kind(&message))),
+    }
 }

@@ -123,11 +123,19 @@ impl<'a> Part<'a> {
 
     /// Whether it is of that type, written in lower case.
     pub(super) fn is(&self, wanted: &str) -> bool {
+        // A forgotten semicolon is seen: `text/plain charset="us-ascii"`.
         let end = self
             .content_type
-            .find(';')
+            .find([';', ' ', '\t'])
             .unwrap_or(self.content_type.len());
-        self.content_type[..end].trim().eq_ignore_ascii_case(wanted)
+        self.content_type[..end].eq_ignore_ascii_case(wanted)
+    }
+
+    /// Whether it is a message of its own, or the header of one.
+    pub(super) fn is_message(&self) -> bool {
+        self.content_type
+            .get(..8)
+            .is_some_and(|start| start.eq_ignore_ascii_case("message/"))
     }
 
     /// The content without its transfer encoding, at most `limit` octets of the encoded form.

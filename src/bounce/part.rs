@@ -132,13 +132,11 @@ impl<'a> Message<'a> {
     /// Somebody who passes a report on has a type of their own, and nested reports are not ours to read.
     pub(super) fn unwrapped(&self, limits: &Limits) -> Option<Self> {
         let content_type = self.field("content-type");
-        let [only] = &*self.parts else { return None };
         let was_report = is_type(content_type, "multipart/mixed")
             && parameter(content_type, "report-type").is_some();
-        if !was_report || !only.is("message/rfc822") {
-            return None;
-        }
-        Self::read(only.body, limits)
+        // A disclaimer may follow; words of a person would stand in front.
+        let whole = self.parts.first().filter(|part| part.is("message/rfc822"));
+        Self::read(whole.filter(|_| was_report)?.body, limits)
     }
 }
 

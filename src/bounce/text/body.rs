@@ -29,10 +29,7 @@ fn is_plain(part: &Part<'_>) -> bool {
 
 /// Multiparts that could not be cut, and types with a name of their own.
 fn is_odd(part: &Part<'_>) -> bool {
-    !is_plain(part)
-        && !part.is("text/html")
-        && !part.is_message()
-        && !part.is("text/rfc822-headers")
+    !is_plain(part) && !part.is("text/html") && !part.is_message()
 }
 
 fn text_of(part: &Part<'_>, limit: usize) -> String {

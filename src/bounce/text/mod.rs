@@ -12,84 +12,67 @@ mod notification;
 mod phrases;
 mod scan;
 mod told;
-mod words;
 
 pub(super) use told::{told_about, without_returned_message};
 
+use std::borrow::Cow;
+
 use super::codes::{reply_code_in, status_in};
-use super::dsn::{bare_address, read_fields};
-use super::field::{Field, all, fields, first};
+use super::dsn::{bare_address, read_among_words};
+use super::field::{Field, all, fields, first, in_clear};
 use super::part::Message;
 use super::recipient::{Action, Identity, ReportedRecipient};
 use super::{Kind, Limits, Report};
 use author::{Author, author, speaks_of_failure};
-use scan::{Findings, scan};
+use scan::{Findings, Named, scan};
 
-/// Fields of the report's header that name failed recipients.
-const VENDOR_FIELDS: &[&str] = &[
-    // Exim, Gmail, Google Groups
-    "x-failed-recipients",
-    "x-failed-recipient",
-    // Courier, PowerMTA and scripts around them
-    "x-bounced-recipient",
-    "x-bounce-recipient",
-    "x-original-failed-recipient",
-];
+/// The field by which Exim, Gmail and Google Groups name failed recipients.
+const VENDOR_FIELD: &str = "x-failed-recipients";
 
 /// Reads the report, if the message is one.
 pub(super) fn read(message: &Message<'_>, limits: &Limits) -> Option<Report> {
-    let fields = message.fields();
     let texts = || body::texts(message, limits);
     if let Some(report) = texts().find_map(|text| notification::read(&text, limits)) {
         return Some(report);
     }
-    let author = author(&fields);
-    if author == Author::Person {
+    let header = Header::of(message.fields());
+    if header.author == Author::Person {
         return None;
     }
-    let named_by_field = vendor_recipients(&fields, limits);
-    if !named_by_field.is_empty() {
+    let named = header.failed_recipients(limits);
+    if !named.is_empty() {
         let text = texts().next().unwrap_or_default();
-        let named = named_by_field.into_iter().map(Identified::by_field);
-        return Some(report(message, &fields, &text, named.collect(), limits));
+        return Some(report(&header, &text, named, limits));
     }
-    let own = own_addresses(&fields);
-    let own: Vec<_> = own.iter().map(String::as_str).collect();
     for text in texts() {
         let words = without_returned_message(&text);
         let findings = scan(words, limits.recipient_limit);
-        if !is_report(author, &findings, words, &fields) {
+        if !header.makes_report(&findings, words) {
             continue;
         }
-        if let Some(report) = read_fields(words, message, limits) {
+        if let Some(report) = read_among_words(words, message, limits) {
             return Some(report);
         }
-        let named = identified(&findings, &own, author, &text, &fields);
+        let named = header.named(&findings, &text, limits);
         if !named.is_empty() {
-            return Some(report(message, &fields, &text, named, limits));
+            return Some(report(&header, &text, named, limits));
         }
     }
     None
 }
 
-/// Whether header and words together make a report.
-fn is_report(author: Author, findings: &Findings<'_>, words: &str, fields: &[Field<'_>]) -> bool {
-    let says_so = findings.is_report();
-    match author {
-        Author::Person => false,
-        Author::Perhaps => says_so,
-        Author::Server => {
-            says_so
-                || findings.hint
-                || findings.delayed
-                || findings.delivered
-                || status_in(words).is_some()
-                || reply_code_in(words).is_some()
-                || speaks_of_failure(&words::decoded(
-                    first(fields, "subject").unwrap_or_default(),
-                ))
-        }
-    }
+/// Whether the author is a mail server.
+pub(super) fn is_from_mail_server(fields: &[Field<'_>]) -> bool {
+    author(fields) == Author::Server
+}
+
+/// What the header of the report tells.
+struct Header<'a> {
+    fields: &'a [Field<'a>],
+    author: Author,
+    subject: Cow<'a, str>,
+    /// Addresses that the report itself was written by and to.
+    own: Vec<&'a str>,
 }
 
 /// A recipient, and what named it.
@@ -100,110 +83,114 @@ struct Identified {
 }
 
 impl Identified {
-    fn by_field(address: String) -> Self {
+    fn by(identity: Identity, address: &str) -> Self {
         Self {
-            address,
+            address: address.to_owned(),
             original: None,
-            identity: Identity::VendorField,
+            identity,
         }
     }
 }
 
-/// The addresses in the vendor fields: folded, repeated, encoded or with names, as they come.
-fn vendor_recipients(fields: &[Field<'_>], limits: &Limits) -> Vec<String> {
-    let mut recipients: Vec<String> = Vec::new();
-    for name in VENDOR_FIELDS {
-        for value in all(fields, name) {
-            let value = words::decoded(value);
-            let addresses = value.split([',', ';']).map(bare_address);
-            let room = limits.recipient_limit.saturating_sub(recipients.len());
-            recipients.extend(
-                addresses
-                    .filter(|address| address.contains('@'))
-                    .take(room)
-                    .map(str::to_owned),
-            );
-        }
-    }
-    recipients
-}
-
-/// Those whom the words name; where they name nobody, whoever the subject or the returned message does.
-fn identified(
-    findings: &Findings<'_>,
-    own: &[&str],
-    author: Author,
-    text: &str,
-    header: &[Field<'_>],
-) -> Vec<Identified> {
-    let of_text = |address: String, original: Option<&str>| Identified {
-        address,
-        original: original.map(str::to_owned),
-        identity: Identity::Text,
-    };
-    let named = findings.recipients(own, author == Author::Server || findings.is_report());
-    if !named.is_empty() {
-        return named
+impl<'a> Header<'a> {
+    fn of(fields: &'a [Field<'a>]) -> Self {
+        let own = ["from", "to", "sender", "reply-to"]
             .iter()
-            .map(|named| of_text(named.address.to_owned(), named.original))
-            .collect();
+            .filter_map(|name| first(fields, name))
+            .map(bare_address);
+        Self {
+            fields,
+            author: author(fields),
+            subject: in_clear(first(fields, "subject").unwrap_or_default()),
+            own: own.collect(),
+        }
     }
-    // `Undeliverable: a@example.com`
-    let subject = words::decoded(first(header, "subject").unwrap_or_default());
-    if let Some(found) = address::first_in(&subject).filter(|_| speaks_of_failure(&subject)) {
-        return vec![of_text(found.address.to_owned(), None)];
+
+    /// Whether header and words together make a report.
+    fn makes_report(&self, findings: &Findings<'_>, words: &str) -> bool {
+        let says_so = findings.is_report();
+        match self.author {
+            Author::Person => false,
+            Author::Perhaps => says_so,
+            Author::Server => {
+                says_so
+                    || findings.hint
+                    || findings.delayed
+                    || findings.delivered
+                    || status_in(words).is_some()
+                    || reply_code_in(words).is_some()
+                    || speaks_of_failure(&self.subject)
+            }
+        }
     }
-    if author == Author::Server
-        && let Some(mailbox) = findings.mailbox
-        && let Some((_, domain)) =
-            first(header, "from").and_then(|from| bare_address(from).rsplit_once('@'))
-    {
-        return vec![of_text(format!("{mailbox}@{domain}"), None)];
+
+    /// The addresses in the vendor field: folded, repeated, encoded or with names, as they come.
+    fn failed_recipients(&self, limits: &Limits) -> Vec<Identified> {
+        let mut named: Vec<Identified> = Vec::new();
+        for value in all(self.fields, VENDOR_FIELD) {
+            let value = in_clear(value);
+            let addresses = value.split([',', ';']).map(bare_address);
+            let room = limits.recipient_limit.saturating_sub(named.len());
+            let found = addresses
+                .filter(|address| address.contains('@'))
+                .take(room)
+                .map(|address| Identified::by(Identity::VendorField, address));
+            named.extend(found);
+        }
+        named
     }
-    let returned = &text[told::start_of_returned_message(text)..];
-    only_addressee(returned)
-        .filter(|_| findings.is_report())
-        .map(|address| Identified {
-            address,
-            original: None,
-            identity: Identity::ReturnedHeader,
-        })
-        .into_iter()
-        .collect()
+
+    /// Those whom the words name; where they name nobody, whom the subject or the returned message does.
+    fn named(&self, findings: &Findings<'_>, text: &str, limits: &Limits) -> Vec<Identified> {
+        let loosely = self.author == Author::Server || findings.is_report();
+        let named = findings.recipients(&self.own, loosely);
+        if !named.is_empty() {
+            let identified = |named: &&Named<'_>| Identified {
+                original: named.original.map(str::to_owned),
+                ..Identified::by(Identity::Text, named.address)
+            };
+            return named.iter().map(identified).collect();
+        }
+        // `Undeliverable: a@example.com`
+        let in_subject =
+            address::first_in(&self.subject).filter(|_| speaks_of_failure(&self.subject));
+        if let Some(found) = in_subject {
+            return vec![Identified::by(Identity::Text, found.address)];
+        }
+        if let Some(address) = self.own_mailbox(findings) {
+            return vec![Identified::by(Identity::Text, &address)];
+        }
+        let returned = &text[told::start_of_returned_message(text)..];
+        let addressee = only_addressee(returned, limits).filter(|_| findings.is_report());
+        addressee
+            .map(|address| Identified::by(Identity::ReturnedHeader, &address))
+            .into_iter()
+            .collect()
+    }
+
+    /// The address of a mailbox that a server names without its own domain.
+    fn own_mailbox(&self, findings: &Findings<'_>) -> Option<String> {
+        let mailbox = findings.mailbox.filter(|_| self.author == Author::Server)?;
+        let (_, domain) = bare_address(first(self.fields, "from")?).rsplit_once('@')?;
+        Some(format!("{mailbox}@{domain}"))
+    }
 }
 
 /// The person in the To field of the returned message, if it is one.
 ///
 /// The field tells who, never what happened.
-fn only_addressee(returned: &str) -> Option<String> {
+fn only_addressee(returned: &str, limits: &Limits) -> Option<String> {
     let start = returned.find("\nTo:").map(|at| at + 1)?;
-    let to = fields(&returned[start..]).next()?;
+    let to = fields(returned[start..].as_bytes(), limits.header_limit).next()?;
     (to.value.matches('@').count() == 1)
         .then(|| address::first_in(&to.value).map(|found| found.address.to_owned()))
         .flatten()
 }
 
-/// Whom the report was written by and to.
-fn own_addresses(fields: &[Field<'_>]) -> Vec<String> {
-    ["from", "to", "sender", "reply-to"]
-        .iter()
-        .filter_map(|name| first(fields, name))
-        .map(|value| bare_address(value).to_owned())
-        .collect()
-}
-
 /// Puts the report together: what the words tell of each recipient decides its cause.
-fn report(
-    message: &Message<'_>,
-    fields: &[Field<'_>],
-    text: &str,
-    named: Vec<Identified>,
-    limits: &Limits,
-) -> Report {
+fn report(header: &Header<'_>, text: &str, named: Vec<Identified>, limits: &Limits) -> Report {
     let words = without_returned_message(text);
-    let findings = scan(words, 1);
-    let subject = words::decoded(first(fields, "subject").unwrap_or_default());
-    let action = action(&subject, &findings);
+    let action = action(&header.subject, &scan(words, 1));
     let mut report = Report::empty(match action {
         Action::Delayed => Kind::Delayed,
         Action::Delivered => Kind::Delivered,
@@ -224,7 +211,6 @@ fn report(
         recipient.diagnostic = (!about.is_empty()).then_some(about);
         report.recipients.push(recipient);
     }
-    report.message_id = message.returned_message_id(limits);
     report
 }
 

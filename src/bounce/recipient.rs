@@ -79,8 +79,12 @@ impl Action {
         let word = &value[..end];
         let known = [
             ("failed", Self::Failed),
-            // Not in the standard, yet some servers write it.
+            // Not in the standard, yet some servers write them.
             ("failure", Self::Failed),
+            ("error", Self::Failed),
+            ("expired", Self::Failed),
+            ("undeliverable", Self::Failed),
+            ("deferred", Self::Delayed),
             ("delayed", Self::Delayed),
             ("delivered", Self::Delivered),
             ("relayed", Self::Relayed),

@@ -25,6 +25,9 @@ const RETURNED: [&str; 5] = [
 /// Octets of a line that may be a boundary. RFC 2046 §5.1.1 allows 70.
 const BOUNDARY_LIMIT: usize = 200;
 
+/// Octets in front of the first boundary that say nothing: "This is a MIME-encapsulated message."
+const PREAMBLE_LIMIT: usize = 200;
+
 /// A message: its header and its parts in order, multiparts resolved.
 pub(super) struct Message<'a> {
     fields: Vec<Field<'a>>,
@@ -274,6 +277,8 @@ fn pieces_of<'a>(part: &Part<'a>, depth: usize, limit: usize) -> Vec<&'a [u8]> {
         return found;
     }
     boundary_in(part.body)
+        // Behind words of its own, what has a boundary is the message that came back.
+        .filter(|boundary| !is_lost || begins_with_boundary(part.body, boundary))
         .map(|boundary| pieces(part.body, boundary, limit))
         .unwrap_or_default()
 }
@@ -291,6 +296,11 @@ fn boundary_in(body: &[u8]) -> Option<&[u8]> {
         let boundary = line[..end].trim_ascii_end();
         (next.eq_ignore_ascii_case(b"content-") && !boundary.is_empty()).then_some(boundary)
     })
+}
+
+/// Whether nothing but the usual line on MIME stands in front of the first boundary.
+fn begins_with_boundary(body: &[u8], boundary: &[u8]) -> bool {
+    memmem::find(body, boundary).is_some_and(|start| start < PREAMBLE_LIMIT)
 }
 
 /// What stands between the boundary lines. The last one may be missing: then the text ends the part.

@@ -130,7 +130,17 @@ impl ReportedRecipient {
     ///
     /// Only `Action: failed` counts (B3).
     pub(super) fn decide(&mut self, text: &str) {
-        let classification = classify(self.status, self.reply_code, text);
+        self.decide_by(text, text);
+    }
+
+    /// Decides by the words close to the recipient; where no rule knows them, by all words there are.
+    pub(super) fn decide_by(&mut self, close: &str, all: &str) {
+        let by_close = classify(self.status, self.reply_code, close);
+        let classification = if by_close.rule.starts_with("text:") || close.len() == all.len() {
+            by_close
+        } else {
+            classify(self.status, self.reply_code, all)
+        };
         match self.action {
             Some(Action::Failed) => self.take(classification),
             Some(Action::Delayed) => self.take(Classification {

@@ -196,6 +196,10 @@ fn report(header: &Header<'_>, text: &str, named: Vec<Identified>, limits: &Limi
         Action::Delivered => Kind::Delivered,
         _ => Kind::Bounce,
     });
+    let one = match &*named {
+        [one] => Some(told::told_from(words, &one.address, limits.text_limit)),
+        _ => None,
+    };
     let told = {
         let addresses: Vec<_> = named.iter().map(|named| named.address.as_str()).collect();
         told_about(words, &addresses, limits.text_limit)
@@ -205,9 +209,10 @@ fn report(header: &Header<'_>, text: &str, named: Vec<Identified>, limits: &Limi
         recipient.identity = named.identity;
         recipient.original = named.original;
         recipient.action = Some(action);
-        recipient.status = status_in(&about);
-        recipient.reply_code = reply_code_in(&about);
-        recipient.decide(&about);
+        let close = one.as_deref().unwrap_or(&about);
+        recipient.status = status_in(close).or_else(|| status_in(&about));
+        recipient.reply_code = reply_code_in(close).or_else(|| reply_code_in(&about));
+        recipient.decide_by(close, &about);
         recipient.diagnostic = (!about.is_empty()).then_some(about);
         report.recipients.push(recipient);
     }

@@ -15,10 +15,11 @@ use super::Limits;
 use super::field::{Field, fields, first, parameter};
 
 /// Types of the part in which the header of the message that was sent comes back.
-const RETURNED: [&str; 5] = [
+const RETURNED: [&str; 6] = [
     "message/rfc822",
     "message/global",
     "text/rfc822-headers",
+    "text/rfc822-header",
     "message/global-headers",
     "message/rfc822-headers",
 ];

@@ -9,7 +9,7 @@ use super::classify::Classification;
 use super::dsn::bare_address;
 use super::field::{Field, all, fields, first, parameter, split_type};
 use super::part::{Message, Part, returned_header};
-use super::recipient::ReportedRecipient;
+use super::recipient::{Identity, ReportedRecipient};
 use super::{Kind, Limits, Report};
 
 use redacted::{is_blanked, is_pseudonym};
@@ -76,7 +76,7 @@ fn without_report(message: &Message<'_>, limits: &Limits) -> Option<Report> {
         .or_else(|| first(&returned, JMRP_FIELD).filter(|_| is_alone()))?;
     let mut reader = Reader::new(message, limits);
     reader.report.kind = Kind::Feedback;
-    reader.add_recipient(named, &classify("abuse"));
+    reader.add_recipient(named, Identity::VendorField, &classify("abuse"));
     Some(reader.report)
 }
 
@@ -116,7 +116,11 @@ impl<'m, 'a> Reader<'m, 'a> {
             .collect();
         if !named.is_empty() {
             for value in named.into_iter().flat_map(|value| value.split(',')) {
-                self.add_recipient(split_type(value).1, &classification);
+                self.add_recipient(
+                    split_type(value).1,
+                    Identity::OriginalRecipient,
+                    &classification,
+                );
             }
             return;
         }
@@ -125,7 +129,7 @@ impl<'m, 'a> Reader<'m, 'a> {
             .unwrap_or_default();
         let returned: Vec<_> = fields(&header, self.limits.header_limit).collect();
         if let Some(addressee) = only_addressee(&returned) {
-            self.add_recipient(addressee, &classification);
+            self.add_recipient(addressee, Identity::ReturnedHeader, &classification);
         }
     }
 
@@ -145,7 +149,7 @@ impl<'m, 'a> Reader<'m, 'a> {
     }
 
     /// Adds the recipient unless the provider blanked it out, or it is there already.
-    fn add_recipient(&mut self, value: &str, classification: &Classification) {
+    fn add_recipient(&mut self, value: &str, identity: Identity, classification: &Classification) {
         let address = bare_address(value);
         let known = (classification.rule.clone(), address.to_ascii_lowercase());
         if self.report.recipients.len() >= self.limits.recipient_limit
@@ -155,6 +159,7 @@ impl<'m, 'a> Reader<'m, 'a> {
             return;
         }
         let mut recipient = ReportedRecipient::named(address.to_owned());
+        recipient.identity = identity;
         recipient.take(if is_pseudonym(address) {
             // Nobody has this address; but it is all the provider tells, and it stays the same.
             Classification::without_effect(classification.cause, "feedback:pseudonym".to_owned())
@@ -166,7 +171,7 @@ impl<'m, 'a> Reader<'m, 'a> {
 }
 
 /// The types of RFC 5965 §7.3 and its registry. One that we do not know changes nothing.
-fn classify(feedback_type: &str) -> Classification {
+pub(super) fn classify(feedback_type: &str) -> Classification {
     let name = feedback_type
         .split([';', ' ', '('])
         .next()

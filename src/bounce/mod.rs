@@ -24,7 +24,7 @@ use serde::Serialize;
 
 pub use cause::{Cause, Effect, Fault};
 pub use classify::{Classification, classify, classify_refusal};
-pub use recipient::{Action, ReportedRecipient};
+pub use recipient::{Action, Identity, ReportedRecipient};
 pub use reply::understand_text;
 
 use part::Message;

@@ -8,11 +8,10 @@ use std::borrow::Cow;
 use mail_parser::decoders::base64::base64_decode;
 use mail_parser::decoders::charsets::map::charset_decoder;
 use mail_parser::decoders::quoted_printable::quoted_printable_decode;
-use mail_parser::parsers::MessageStream;
 use memchr::{memchr, memmem, memrchr2};
 
 use super::Limits;
-use super::field::{Field, fields, first, parameter};
+use super::field::{Field, fields, first, in_clear, parameter};
 
 /// Types of the part in which the header of the message that was sent comes back.
 const RETURNED: [&str; 6] = [
@@ -26,6 +25,9 @@ const RETURNED: [&str; 6] = [
 
 /// Octets of a line that may be a boundary. RFC 2046 §5.1.1 allows 70.
 const BOUNDARY_LIMIT: usize = 200;
+
+/// Octets in front of the first boundary that say nothing: "This is a MIME-encapsulated message."
+const PREAMBLE_LIMIT: usize = 200;
 
 /// A message: its header and its parts in order, multiparts resolved.
 pub(super) struct Message<'a> {
@@ -98,16 +100,7 @@ impl<'a> Message<'a> {
 
     /// The subject in clear: encoded words (RFC 2047) are resolved.
     pub(super) fn subject(&self) -> Cow<'_, str> {
-        let subject = self.field("subject");
-        if !subject.contains("=?") {
-            return Cow::Borrowed(subject);
-        }
-        let line = format!("{subject}\n");
-        let value = MessageStream::new(line.as_bytes()).parse_unstructured();
-        match value.as_text() {
-            Some(text) => Cow::Owned(text.to_owned()),
-            None => Cow::Borrowed(subject),
-        }
+        in_clear(self.field("subject"))
     }
 
     /// The first part of one of these types.
@@ -195,6 +188,15 @@ impl<'a> Part<'a> {
         wanted.iter().any(|wanted| self.is(wanted))
     }
 
+    /// Whether it is a message of its own, its header, or the fields of a report.
+    pub(super) fn is_message(&self) -> bool {
+        self.is("text/rfc822-headers")
+            || self
+                .content_type
+                .get(..8)
+                .is_some_and(|start| start.eq_ignore_ascii_case("message/"))
+    }
+
     /// The content without its transfer encoding, at most `limit` octets of the encoded form.
     pub(super) fn content(&self, limit: usize) -> Cow<'a, [u8]> {
         let body = whole_lines(self.body, limit);
@@ -221,8 +223,11 @@ impl<'a> Part<'a> {
 
 /// Whether a Content-Type is the wanted one, which is written in lower case.
 fn is_type(content_type: &str, wanted: &str) -> bool {
-    let end = content_type.find(';').unwrap_or(content_type.len());
-    content_type[..end].trim().eq_ignore_ascii_case(wanted)
+    // A forgotten semicolon is seen: `text/plain charset="us-ascii"`.
+    let end = content_type
+        .find([';', ' ', '\t'])
+        .unwrap_or(content_type.len());
+    content_type[..end].eq_ignore_ascii_case(wanted)
 }
 
 /// Resolves multiparts into their leaves.
@@ -273,6 +278,8 @@ fn pieces_of<'a>(part: &Part<'a>, depth: usize, limit: usize) -> Vec<&'a [u8]> {
         return found;
     }
     boundary_in(part.body)
+        // Behind words of its own, what has a boundary is the message that came back.
+        .filter(|boundary| !is_lost || begins_with_boundary(part.body, boundary))
         .map(|boundary| pieces(part.body, boundary, limit))
         .unwrap_or_default()
 }
@@ -290,6 +297,11 @@ fn boundary_in(body: &[u8]) -> Option<&[u8]> {
         let boundary = line[..end].trim_ascii_end();
         (next.eq_ignore_ascii_case(b"content-") && !boundary.is_empty()).then_some(boundary)
     })
+}
+
+/// Whether nothing but the usual line on MIME stands in front of the first boundary.
+fn begins_with_boundary(body: &[u8], boundary: &[u8]) -> bool {
+    memmem::find(body, boundary).is_some_and(|start| start < PREAMBLE_LIMIT)
 }
 
 /// What stands between the boundary lines. The last one may be missing: then the text ends the part.

@@ -22,6 +22,24 @@ pub enum Action {
     Expanded,
 }
 
+/// What named the recipient of a report. Earlier ones are believed before later ones.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Identity {
+    /// Our own signed return path, to which the report came.
+    ReturnPath,
+    /// The report's field for the address that was written to: RFC 3464 §2.3.1, RFC 5965 §3.2.
+    OriginalRecipient,
+    /// A field of a certain program, as `X-Failed-Recipients`, or a provider's notification.
+    VendorField,
+    /// The report's field for the address that was reached, RFC 3464 §2.3.2.
+    FinalRecipient,
+    /// Words.
+    Text,
+    /// The To field of the message that came back, where the report itself names nobody.
+    ReturnedHeader,
+}
+
 /// One recipient of a report. Nothing in it is proven.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ReportedRecipient {
@@ -29,6 +47,8 @@ pub struct ReportedRecipient {
     pub address: String,
     /// The address that was written to, where the report gives another one.
     pub original: Option<String>,
+    /// What named the recipient: `original` where there is one, else `address`.
+    pub identity: Identity,
     /// What was done; absent where the report says nothing that can be read.
     pub action: Option<Action>,
     /// The enhanced status code.
@@ -93,6 +113,7 @@ impl ReportedRecipient {
         Self {
             address,
             original: None,
+            identity: Identity::Text,
             action: None,
             status: None,
             reply_code: None,
@@ -109,7 +130,17 @@ impl ReportedRecipient {
     ///
     /// Only `Action: failed` counts (B3).
     pub(super) fn decide(&mut self, text: &str) {
-        let classification = classify(self.status, self.reply_code, text);
+        self.decide_by(text, text);
+    }
+
+    /// Decides by the words close to the recipient; where no rule knows them, by all words there are.
+    pub(super) fn decide_by(&mut self, close: &str, all: &str) {
+        let by_close = classify(self.status, self.reply_code, close);
+        let classification = if by_close.rule.starts_with("text:") || close.len() == all.len() {
+            by_close
+        } else {
+            classify(self.status, self.reply_code, all)
+        };
         match self.action {
             Some(Action::Failed) => self.take(classification),
             Some(Action::Delayed) => self.take(Classification {

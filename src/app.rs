@@ -20,6 +20,7 @@ use crate::config::{Addresses, Config, Loaded};
 use crate::gateway::listener::{self, Kind};
 use crate::gateway::{Context, Drain, Settings, tls};
 use crate::http::{self, AdminState, Names, Readiness};
+use crate::learning::Learner;
 use crate::log::SuppressionLog;
 use crate::log::writer::LogOptions;
 use crate::telemetry::{self, Metrics};
@@ -63,6 +64,7 @@ impl App {
         stores::establish(&store, identity).await?;
 
         let context = Arc::new(Context {
+            learner: Learner::new(Arc::clone(&ledger)),
             ledger,
             log,
             metrics,

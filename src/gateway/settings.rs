@@ -15,6 +15,7 @@ use super::auth::Users;
 use super::drain::Drain;
 use super::upstream::Upstream;
 use crate::config::{Limits, Mode, Suppressed, Timeouts, TlsMode};
+use crate::learning::Learner;
 use crate::log::SuppressionLog;
 use crate::smtp::Extensions;
 use crate::store::ledger::Ledger;
@@ -26,6 +27,8 @@ use crate::transaction::Policy;
 pub struct Context {
     /// The records.
     pub ledger: Arc<Ledger>,
+    /// Learns from what comes back.
+    pub learner: Learner,
     /// The suppression log.
     pub log: SuppressionLog,
     /// The counters.

@@ -207,6 +207,7 @@ fn refusal_event(
         message_at: None,
         address: Some(address.to_string()),
         change: Change::Bounce {
+            reason: None,
             kind,
             status: reply.status(),
             diagnostic: Some(format!("{} {text}", reply.code())),

@@ -1,6 +1,6 @@
 //! A feedback report: a mailbox provider passes on what its user pressed (RFC 5965).
 
-use super::cause::Cause;
+use super::cause::{Cause, Permanence};
 use super::classify::Classification;
 use super::dsn::bare_address;
 use super::field::{all, fields, first, split_type};
@@ -51,12 +51,7 @@ fn classify(feedback_type: &str) -> Classification {
         "not-spam" => Cause::NotSpam,
         _ => Cause::OtherFeedback,
     };
-    Classification {
-        cause,
-        fault: cause.fault(),
-        effect: cause.permanent_effect(),
-        rule: format!("feedback:{name}"),
-    }
+    Classification::of(cause, Permanence::Permanent, format!("feedback:{name}"))
 }
 
 /// The address, unless the provider blanked it out.

@@ -14,6 +14,7 @@ use tokio_rustls::TlsAcceptor;
 use super::auth::Users;
 use super::drain::Drain;
 use super::upstream::Upstream;
+use crate::bounce::Rules;
 use crate::config::{Limits, Mode, Suppressed, Timeouts, TlsMode};
 use crate::learning::Learner;
 use crate::log::SuppressionLog;
@@ -57,6 +58,8 @@ pub struct Settings {
     pub streams: BTreeMap<String, Arc<Stream>>,
     /// Our certificate.
     pub tls: Option<TlsAcceptor>,
+    /// What words and codes of a refusal give away.
+    pub bounce_rules: Arc<Rules>,
     /// Whether the upstream's permanent refusal of a recipient counts as a bounce.
     pub learn_from_upstream: bool,
     /// The SMTP listeners by the address they are configured with.

@@ -1,5 +1,6 @@
 //! The gateway between real mail programs: what they send, what they hear, what arrives.
 
+mod circuit;
 mod clients;
 mod exim;
 mod jail;

@@ -1,8 +1,11 @@
 //! An [`Exim`] is a private instance of the real one.
 
+use super::circuit::{MailServer, Neighbours, RETURNS_DOMAIN};
 use super::jail::Jail;
 use super::program::{free_port, wait_until_it_listens};
-use super::returned::{MailServer, Neighbours, RETURNS_DOMAIN};
+
+/// Where it has mailboxes itself: `full` has no room, `disabled` is closed, there are no others.
+pub(super) const OWN_DOMAIN: &str = "exim.example";
 
 /// Who it runs as, for Debian compiles in the name; the number is nobody else's.
 const USER: (&str, u32) = ("Debian-exim", 64_001);
@@ -14,12 +17,12 @@ pub(super) struct Exim {
 }
 
 impl MailServer for Exim {
-    fn start(neighbours: Neighbours) -> Self {
+    fn start(neighbours: &Neighbours) -> Self {
         let port = free_port();
         let mut jail = Jail::of("exim");
         jail.users(&[USER]);
         jail.folder("var/spool/exim4", USER.1, 0o750);
-        jail.write("etc/exim4/exim4.conf", &configuration(port, &neighbours));
+        jail.write("etc/exim4/exim4.conf", &configuration(port, neighbours));
         // In the foreground, saying what it does, and looking at its queue every second.
         jail.start(&["/usr/sbin/exim4", "-bdf", "-q1s"]);
         wait_until_it_listens(port);
@@ -33,14 +36,16 @@ impl MailServer for Exim {
 
 fn configuration(port: u16, neighbours: &Neighbours) -> String {
     let Neighbours { mailboxes, returns } = neighbours;
+    let (user, _) = USER;
     format!(
-        "primary_hostname = exim.example\n\
+        "primary_hostname = {OWN_DOMAIN}\n\
          local_interfaces = 127.0.0.1\n\
          daemon_smtp_ports = {port}\n\
          log_file_path = /var/spool/exim4/%slog\n\
          pid_file_path = /var/spool/exim4/pid\n\
          host_lookup =\n\
          tls_advertise_hosts =\n\
+         smtputf8_advertise_hosts = *\n\
          keep_environment =\n\
          acl_smtp_rcpt = accept\n\
          delay_warning = 1s:1h\n\
@@ -51,8 +56,20 @@ fn configuration(port: u16, neighbours: &Neighbours) -> String {
          \x20 route_list = * 127.0.0.1\n\
          \x20 self = send\n\
          \x20 transport = returns\n\
+         full:\n\
+         \x20 driver = accept\n\
+         \x20 domains = {OWN_DOMAIN}\n\
+         \x20 local_parts = full\n\
+         \x20 transport = full\n\
+         disabled:\n\
+         \x20 driver = redirect\n\
+         \x20 domains = {OWN_DOMAIN}\n\
+         \x20 local_parts = disabled\n\
+         \x20 allow_fail\n\
+         \x20 data = :fail: this mailbox is disabled\n\
          mailboxes:\n\
          \x20 driver = manualroute\n\
+         \x20 domains = !{OWN_DOMAIN}\n\
          \x20 route_list = * 127.0.0.1\n\
          \x20 self = send\n\
          \x20 transport = mailboxes\n\
@@ -65,7 +82,14 @@ fn configuration(port: u16, neighbours: &Neighbours) -> String {
          \x20 driver = smtp\n\
          \x20 port = {mailboxes}\n\
          \x20 allow_localhost\n\
+         full:\n\
+         \x20 driver = appendfile\n\
+         \x20 file = /var/spool/exim4/full\n\
+         \x20 user = {user}\n\
+         \x20 quota = 1\n\
          begin retry\n\
+         full@{OWN_DOMAIN} quota\n\
+         stuck@example.net * F,1s,1s\n\
          * * F,1h,1s\n"
     )
 }

@@ -1,8 +1,8 @@
 //! An [`OpenSmtpd`] is a private instance of the real one.
 
+use super::circuit::{MailServer, Neighbours, RETURNS_DOMAIN};
 use super::jail::Jail;
 use super::program::{free_port, wait_until_it_listens};
-use super::returned::{MailServer, Neighbours, RETURNS_DOMAIN};
 
 /// Who it runs as and whose its queue is, for the names are compiled in; the numbers are nobody
 /// else's.
@@ -15,7 +15,7 @@ pub(super) struct OpenSmtpd {
 }
 
 impl MailServer for OpenSmtpd {
-    fn start(neighbours: Neighbours) -> Self {
+    fn start(neighbours: &Neighbours) -> Self {
         let port = free_port();
         let mut jail = Jail::of("opensmtpd");
         jail.users(&USERS);
@@ -25,7 +25,7 @@ impl MailServer for OpenSmtpd {
         // It wants to be of the queue's group, and says so.
         jail.change("usr/sbin/smtpctl", USERS[1].1, 0o2755);
         jail.write("etc/mailname", "opensmtpd.example\n");
-        jail.write("etc/smtpd.conf", &configuration(port, &neighbours));
+        jail.write("etc/smtpd.conf", &configuration(port, neighbours));
         // In the foreground, saying what it does.
         jail.start(&["/usr/sbin/smtpd", "-d"]);
         wait_until_it_listens(port);

@@ -41,7 +41,7 @@ fn configuration(port: u16, neighbours: &Neighbours) -> String {
         "primary_hostname = {OWN_DOMAIN}\n\
          local_interfaces = 127.0.0.1\n\
          daemon_smtp_ports = {port}\n\
-         log_file_path = /var/spool/exim4/%slog\n\
+         log_file_path = /log/%s\n\
          pid_file_path = /var/spool/exim4/pid\n\
          host_lookup =\n\
          tls_advertise_hosts =\n\

@@ -35,6 +35,7 @@ impl Jail {
         let jail = Self { root, server: None };
         jail.folder("", 0, 0o755);
         jail.folder("tmp", 0, 0o1777);
+        jail.folder("log", 0, 0o1777);
         // Servers open it to have their first descriptors taken; a file that stays empty does.
         jail.write("dev/null", "");
         jail.change("dev/null", 0, 0o666);
@@ -80,10 +81,11 @@ impl Jail {
         fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
     }
 
-    /// Starts the server, which must stay in the foreground; what it says is in the [log](Self::log).
+    /// Starts the server, which must stay in the foreground; what it says is in its
+    /// [log](Self::log).
     #[track_caller]
     pub(super) fn start(&mut self, command: &[&str]) {
-        let log = fs::File::create(self.path("log")).unwrap();
+        let log = fs::File::create(self.path("log/said")).unwrap();
         let server = Command::new("/usr/sbin/chroot")
             .arg(self.root.path())
             .args(command)
@@ -103,9 +105,13 @@ impl Jail {
         run("chroot", &[&[root.as_str()], command].concat(), &[])
     }
 
-    /// What the server said so far.
+    /// What the server said so far, and wrote to files in `/log`.
     pub(super) fn log(&self) -> String {
-        fs::read_to_string(self.path("log")).unwrap_or_default()
+        let files = fs::read_dir(self.path("log"));
+        let files = files.into_iter().flatten().filter_map(Result::ok);
+        files
+            .filter_map(|file| fs::read_to_string(file.path()).ok())
+            .collect()
     }
 
     fn path(&self, path: &str) -> PathBuf {

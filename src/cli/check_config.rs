@@ -28,6 +28,9 @@ fn check(
     let mut problems = check_tls(&loaded);
     problems.extend(check_passwords(&loaded));
     problems.extend(check_pepper(&loaded));
+    if let Err(error) = loaded.bounce_rules() {
+        problems.extend(error.problems);
+    }
     if !problems.is_empty() {
         return Err(ConfigError { problems });
     }

@@ -14,7 +14,9 @@ use tokio_rustls::TlsAcceptor;
 use super::auth::Users;
 use super::drain::Drain;
 use super::upstream::Upstream;
+use crate::bounce::Rules;
 use crate::config::{Limits, Mode, Suppressed, Timeouts, TlsMode};
+use crate::learning::Learner;
 use crate::log::SuppressionLog;
 use crate::smtp::Extensions;
 use crate::store::ledger::Ledger;
@@ -26,6 +28,8 @@ use crate::transaction::Policy;
 pub struct Context {
     /// The records.
     pub ledger: Arc<Ledger>,
+    /// Learns from what comes back.
+    pub learner: Learner,
     /// The suppression log.
     pub log: SuppressionLog,
     /// The counters.
@@ -54,6 +58,8 @@ pub struct Settings {
     pub streams: BTreeMap<String, Arc<Stream>>,
     /// Our certificate.
     pub tls: Option<TlsAcceptor>,
+    /// What words and codes of a refusal give away.
+    pub bounce_rules: Arc<Rules>,
     /// Whether the upstream's permanent refusal of a recipient counts as a bounce.
     pub learn_from_upstream: bool,
     /// The SMTP listeners by the address they are configured with.

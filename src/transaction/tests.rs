@@ -56,6 +56,7 @@ fn opted_out(scope: &str) -> Finding {
 
 fn bounced(status: Option<&str>) -> Finding {
     known(Change::Bounce {
+        reason: None,
         kind: BounceKind::Hard,
         status: status.map(|s| s.parse().unwrap()),
         diagnostic: None,

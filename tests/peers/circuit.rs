@@ -129,23 +129,30 @@ impl<Server: MailServer> Circuit<Server> {
             .count()
     }
 
-    /// Waits until so many reports of a kind were counted; meanwhile the server tries again.
+    /// Waits until so many reports of a kind were read and recorded; meanwhile the server tries again.
     #[track_caller]
     pub(super) fn wait_for_reports(&self, kind: &str, count: usize) {
-        let name = format!("sendgate_reports_total{{kind=\"{kind}\"}} ");
-        let metrics = || self.gateway.metrics();
-        let counted = || -> usize {
-            let metrics = metrics();
-            let value = metrics.lines().find_map(|line| line.strip_prefix(&name));
-            value.map_or(0, |value| value.parse().unwrap())
-        };
         let deadline = Instant::now() + PATIENCE;
-        while counted() < count {
+        while self.reports(kind).len() < count {
             let waiting = Instant::now() < deadline;
-            assert!(waiting, "not {count} reports of {kind}:\n{}", metrics());
+            assert!(waiting, "not {count} reports of {kind}");
             self.server.try_again();
             std::thread::sleep(TICK * 10);
         }
+        let metrics = self.gateway.metrics();
+        let name = format!("sendgate_reports_total{{kind=\"{kind}\"}} ");
+        let counted = metrics.lines().find_map(|line| line.strip_prefix(&name));
+        assert!(counted.unwrap().parse::<usize>().unwrap() >= count);
+    }
+
+    /// What the operational log tells of the reports of a kind, once they are recorded.
+    pub(super) fn reports(&self, kind: &str) -> Vec<String> {
+        let kind = format!(" kind=\"{kind}\" ");
+        let log = self.gateway.stderr();
+        let told = log.lines().filter(|line| line.contains(&kind));
+        told.filter(|line| line.contains(" counted="))
+            .map(str::to_owned)
+            .collect()
     }
 
     /// What the command line shows of a recipient: how often each kind of bounce was counted, and

@@ -4,7 +4,7 @@ mod redacted;
 
 use std::collections::HashSet;
 
-use super::cause::Cause;
+use super::cause::{Cause, Permanence};
 use super::classify::Classification;
 use super::dsn::bare_address;
 use super::field::{Field, all, fields, first, parameter, split_type};
@@ -183,12 +183,7 @@ pub(super) fn classify(feedback_type: &str) -> Classification {
         "not-spam" => Cause::NotSpam,
         _ => Cause::OtherFeedback,
     };
-    Classification {
-        cause,
-        fault: cause.fault(),
-        effect: cause.permanent_effect(),
-        rule: format!("feedback:{name}"),
-    }
+    Classification::of(cause, Permanence::Permanent, format!("feedback:{name}"))
 }
 
 /// The person that the returned message was for, if its header leaves no doubt.

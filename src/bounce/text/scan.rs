@@ -116,7 +116,7 @@ impl<'a> Scan<'a, '_> {
                 self.rank(last, &found, start, first_of_line)
             };
             named_end = (rank == Some(Rank::Named)).then_some(found.end);
-            if named_end.is_some() {
+            if named_end.is_some() && last.is_some_and(|phrase| phrase.role == Role::Names) {
                 // Who is named on the line of the announcement is the whole list, unless it goes on.
                 self.in_list &= line.trim_end().ends_with([',', ';']);
             }
@@ -156,11 +156,7 @@ impl<'a> Scan<'a, '_> {
             };
             self.note(found.role);
             // Words that lead nowhere do not come between others and their address.
-            if !matches!(
-                found.role,
-                Role::Sign | Role::Hint | Role::Delayed | Role::Delivered
-            ) || last.is_none()
-            {
+            if !matches!(found.role, Role::Sign | Role::Hint | Role::Delivered) || last.is_none() {
                 last = Some(found);
             }
             at = found.end.max(at + 1);
@@ -171,14 +167,14 @@ impl<'a> Scan<'a, '_> {
     fn note(&mut self, role: Role) {
         let findings = &mut self.findings;
         match role {
-            Role::Names => {
+            Role::Names | Role::Delayed => {
                 findings.names = true;
+                findings.delayed |= role == Role::Delayed;
                 self.in_list = true;
                 self.list_lines = 0;
             }
             Role::Sign => findings.sign = true,
             Role::Hint => findings.hint = true,
-            Role::Delayed => findings.delayed = true,
             Role::Delivered => findings.delivered = true,
             Role::Label | Role::Original | Role::Other => {}
         }
@@ -201,7 +197,7 @@ impl<'a> Scan<'a, '_> {
             return (!is_quotation(behind)).then_some(rank);
         }
         match last.map(|phrase| phrase.role) {
-            Some(Role::Names) => return Some(Rank::Named),
+            Some(Role::Names | Role::Delayed) => return Some(Rank::Named),
             Some(Role::Label) if !is_transcript(before) => return Some(Rank::Named),
             Some(Role::Label) => return Some(Rank::Refused),
             Some(Role::Other) => return None,

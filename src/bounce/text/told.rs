@@ -111,12 +111,14 @@ fn without_lines_of_the_sent(text: &str) -> String {
 /// Many programs repeat the subject of the message that was sent, and anything may stand in that.
 fn is_of_the_sent(line: &str) -> bool {
     let line = line.trim_start_matches([' ', '\t', '>', '*']);
-    ["subject:", "betreff:", "objet :", "asunto:", "date:", "sent:"]
-        .iter()
-        .any(|name| {
-            line.get(..name.len())
-                .is_some_and(|start| start.eq_ignore_ascii_case(name))
-        })
+    [
+        "subject:", "betreff:", "objet :", "asunto:", "date:", "sent:",
+    ]
+    .iter()
+    .any(|name| {
+        line.get(..name.len())
+            .is_some_and(|start| start.eq_ignore_ascii_case(name))
+    })
 }
 
 /// Recipients that are named one below the other, and what is said about all of them.

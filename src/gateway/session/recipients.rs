@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use super::{Current, Session};
-use crate::bounce::{Effect, classify_refusal};
+use crate::bounce::{Effect, Refusal, classify_refusal};
 use crate::mail::{Address, ForwardPath};
 use crate::smtp::{RcptParameters, Reply, UpstreamReply};
 use crate::suppression::event::BounceKind;
@@ -140,6 +140,9 @@ impl Session {
         replies: &mut [Option<Reply>],
     ) {
         let indices: Vec<usize> = places.iter().map(|&(index, _)| index).collect();
+        if !indices.is_empty() && !current.relay.has_begun() {
+            self.sign_for(&mut current.transaction, &indices).await;
+        }
         let offered = current.relay.offer(&current.transaction, &indices).await;
         // All at once: a slow store must not make the client wait for one refusal after the other.
         let transaction = &current.transaction;
@@ -176,7 +179,13 @@ impl Session {
             return;
         }
         let text = reply.text();
-        let kind = match classify_refusal(reply.code(), reply.status(), &text).effect {
+        let refusal = Refusal {
+            status: reply.status(),
+            reply_code: Some(reply.code()),
+            text: &text,
+            hosts: &[],
+        };
+        let kind = match classify_refusal(&refusal, &self.settings.bounce_rules).effect {
             Effect::Hard => BounceKind::Hard,
             Effect::Soft => BounceKind::Soft,
             Effect::None | Effect::Complaint | Effect::OptOut => return,
@@ -207,6 +216,7 @@ fn refusal_event(
         message_at: None,
         address: Some(address.to_string()),
         change: Change::Bounce {
+            reason: None,
             kind,
             status: reply.status(),
             diagnostic: Some(format!("{} {text}", reply.code())),

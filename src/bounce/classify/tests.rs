@@ -244,7 +244,7 @@ fn a_provider_speaks_its_own_language() {
     let words = "Mailbox unavailable or access denied";
     check("mx3.qq.com", "", words, Cause::RateLimited, Effect::None);
     check(elsewhere, "", words, Cause::UserUnknown, Effect::Hard);
-    let words = "Unknown user (in reply to end of DATA command)";
+    let words = "Unknown user";
     check(
         "mail.docomo.ne.jp",
         "",

@@ -3,6 +3,7 @@
 //! This is the only place that names a concrete store.
 
 mod listeners;
+mod return_path;
 mod settings;
 mod stores;
 mod upkeep;
@@ -17,7 +18,9 @@ use tokio::net::{TcpListener, UnixListener};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{Addresses, Config, Loaded};
+use crate::gateway::label_book::LabelBook;
 use crate::gateway::listener::{self, Kind};
+use crate::gateway::mint::Mint;
 use crate::gateway::{Context, Drain, Settings, tls};
 use crate::http::{self, AdminState, Names, Readiness};
 use crate::learning::Learner;
@@ -65,6 +68,8 @@ impl App {
 
         let context = Arc::new(Context {
             learner: Learner::new(Arc::clone(&ledger)),
+            mint: Mint::new()?,
+            labels: LabelBook::new(Arc::clone(&ledger), config.store.timeout),
             ledger,
             log,
             metrics,

@@ -6,8 +6,9 @@ use std::time::Duration;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use super::{
-    Addresses, Config, Http, Keys, Learning, Limits, Log, Mode, ReturnPath, ReturnsListener,
-    SmtpListener, Store, Suppressed, Timeouts, Tls, TlsMode, Trace, TraceFormat, Upstream,
+    Addresses, Bounces, Config, Http, Keys, Learning, Limits, Log, Mode, ReturnPath,
+    ReturnsListener, SmtpListener, Store, Suppressed, Timeouts, Tls, TlsMode, Trace, TraceFormat,
+    Upstream,
 };
 use crate::suppression::Tenant;
 
@@ -27,6 +28,7 @@ impl Default for Config {
             tls: Tls::default(),
             users: std::collections::BTreeMap::new(),
             streams: std::collections::BTreeMap::new(),
+            bounces: Bounces::default(),
             learning: Learning::default(),
             http: Http::default(),
             log: Log::default(),
@@ -80,22 +82,6 @@ impl Default for Upstream {
             ca_file: None,
             idle_connections: 100,
             idle_timeout: Duration::from_secs(30),
-        }
-    }
-}
-
-impl Default for ReturnPath {
-    fn default() -> Self {
-        Self {
-            domain: None,
-            sign: true,
-            key_file: None,
-            previous_key_file: None,
-            key: None,
-            previous_key: None,
-            // A mail server gives up after five days; a vacation, a slow operator and a report of
-            // somebody's own making come later.
-            validity: Duration::from_secs(30 * 24 * 60 * 60),
         }
     }
 }

@@ -86,22 +86,6 @@ impl Default for Upstream {
     }
 }
 
-impl Default for ReturnPath {
-    fn default() -> Self {
-        Self {
-            domain: None,
-            sign: true,
-            key_file: None,
-            previous_key_file: None,
-            key: None,
-            previous_key: None,
-            // A mail server gives up after five days; a vacation, a slow operator and a report of
-            // somebody's own making come later.
-            validity: Duration::from_secs(30 * 24 * 60 * 60),
-        }
-    }
-}
-
 impl Default for Store {
     fn default() -> Self {
         Self {

@@ -91,6 +91,35 @@ fn a_bounce_between_two_mail_servers_stops_the_next_message() {
     wait_for_verdicts(&gateway, GONE, &all);
 }
 
+/// Recipients that come one by one: the envelope goes out again with DATA in the same write, and a
+/// real mail server takes that.
+#[test]
+fn r14_postfix_takes_a_new_envelope_and_data_in_one_write() {
+    let back = Postfix::start(
+        "back.example",
+        "smtpd_reject_unlisted_recipient = no\n\
+         virtual_mailbox_domains = example.net\n\
+         virtual_mailbox_maps = inline:{ alive@example.net=alive/, other@example.net=other/ }",
+    );
+    let gateway = Options::default()
+        .upstream_url(&format!("smtp://127.0.0.1:{}", back.port()))
+        .extra("[return_path]\ndomain = \"bounces.example.com\"")
+        .start();
+    for recipients in [&["alive@example.net", "other@example.net"][..], &[ALIVE]] {
+        let mut client = gateway.client();
+        client.envelope(recipients);
+        client.data("X-Sendgate-Campaign: spring\r\nSubject: a\r\n\r\nHello.\r\n");
+        client.expect("250 ");
+        client.quit();
+    }
+    let arrived = back.wait_for_mail("alive", 2);
+    assert_eq!(back.wait_for_mail("other", 1).len(), 1);
+    for message in arrived {
+        assert!(message.contains("@bounces.example.com>"), "{message}");
+        assert!(!message.contains("X-Sendgate"), "{message}");
+    }
+}
+
 /// Hands a message to a Postfix, as an application does.
 fn submit(postfix: &Postfix, from: &str, to: &[&str]) {
     let program = "import os, smtplib, sys\n\

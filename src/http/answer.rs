@@ -114,7 +114,8 @@ impl From<Option<Effect>> for Outcome {
         match effect {
             Some(Effect::Changed) => Self::Changed,
             Some(Effect::AlreadySo) => Self::AlreadySo,
-            Some(Effect::Outdated) => Self::Outdated,
+            // What an operator asks for is never dropped.
+            Some(Effect::Outdated | Effect::Dropped) => Self::Outdated,
             None => Self::Duplicate,
         }
     }

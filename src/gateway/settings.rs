@@ -28,7 +28,7 @@ pub struct Context {
     /// The records.
     pub ledger: Arc<Ledger>,
     /// Learns from what comes back.
-    pub learner: Learner,
+    pub learner: Arc<Learner>,
     /// The suppression log.
     pub log: SuppressionLog,
     /// The counters.

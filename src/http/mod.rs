@@ -26,6 +26,7 @@ use axum::Router;
 use axum::middleware;
 
 use crate::config::Config;
+use crate::learning::Learner;
 use crate::log::SuppressionLog;
 use crate::store::ledger::Ledger;
 use crate::suppression::{Stream, Tenant};
@@ -35,6 +36,8 @@ use crate::telemetry::Metrics;
 pub struct AdminState {
     /// The records.
     pub ledger: Arc<Ledger>,
+    /// What is pending, and what can be undone.
+    pub learner: Arc<Learner>,
     /// What is configured; a reload replaces it.
     pub names: ArcSwap<Names>,
     /// What is shown to those who follow the suppression log.
@@ -81,12 +84,14 @@ impl AdminState {
     pub fn new(
         config: &Config,
         ledger: Arc<Ledger>,
+        learner: Arc<Learner>,
         log: SuppressionLog,
         readiness: Arc<Readiness>,
         metrics: Arc<Metrics>,
     ) -> Self {
         Self {
             ledger,
+            learner,
             names: ArcSwap::from_pointee(Names::of(config)),
             log,
             readiness,

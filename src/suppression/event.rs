@@ -423,7 +423,7 @@ fn unblock(record: &mut Record) -> Effect {
 }
 
 /// At most [`TEXT_LIMIT`] octets of `text`, cut between characters, control characters as spaces.
-fn clip(text: &str) -> String {
+pub(crate) fn clip(text: &str) -> String {
     let mut end = text.len().min(TEXT_LIMIT);
     while !text.is_char_boundary(end) {
         end -= 1;

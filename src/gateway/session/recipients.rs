@@ -4,6 +4,8 @@ use std::time::Instant;
 
 use super::{Current, Session};
 use crate::bounce::{Effect, classify_refusal};
+use crate::learning::cause::host_named;
+use crate::learning::{Learnt, Source};
 use crate::mail::{Address, ForwardPath};
 use crate::smtp::{RcptParameters, Reply, UpstreamReply};
 use crate::suppression::event::BounceKind;
@@ -176,15 +178,28 @@ impl Session {
             return;
         }
         let text = reply.text();
-        let kind = match classify_refusal(reply.code(), reply.status(), &text).effect {
+        let understood = classify_refusal(reply.code(), reply.status(), &text);
+        let kind = match understood.effect {
             Effect::Hard => BounceKind::Hard,
             Effect::Soft => BounceKind::Soft,
             Effect::None | Effect::Complaint | Effect::OptOut => return,
         };
-        let event = refusal_event(&transaction.id, &key, address, kind, reply, &text);
+        let mut event = refusal_event(&transaction.id, &key, address, kind, reply, &text);
+        if let Change::Bounce { reason, .. } = &mut event.change {
+            *reason = Some(understood.cause.name().to_owned());
+        }
+        let source = Source {
+            provider: address.domain().to_owned(),
+            host: host_named(&text).map_or_else(|| self.settings.upstream.address(), str::to_owned),
+            words: text.clone(),
+        };
         let tenant = &transaction.policy.tenant;
-        match self.context.ledger.record(tenant, &key, event).await {
-            Ok(recorded) => self.context.metrics.recorded("bounce", recorded.effect),
+        let learner = &self.context.learner;
+        match learner.learn(tenant, &key, event, &source).await {
+            Ok(Learnt::Recorded(recorded)) => {
+                self.context.metrics.recorded("bounce", recorded.effect);
+            }
+            Ok(Learnt::Held) => {}
             // The client hears the upstream's refusal all the same, and the next one is learnt from.
             Err(error) => tracing::warn!(%error, %key, "a refusal could not be recorded"),
         }

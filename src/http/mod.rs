@@ -8,6 +8,7 @@ mod api;
 mod change;
 mod error;
 mod guard;
+mod learning;
 mod log;
 mod peer;
 mod probes;
@@ -134,7 +135,10 @@ impl Readiness {
 /// Everything: what the Unix socket serves.
 pub fn api_router(state: Arc<AdminState>) -> Router {
     finish(
-        probes::routes().merge(api::routes()).merge(log::routes()),
+        probes::routes()
+            .merge(api::routes())
+            .merge(learning::routes())
+            .merge(log::routes()),
         state,
     )
 }

@@ -19,6 +19,7 @@ mod read;
 mod redact;
 mod return_path;
 pub mod secret;
+mod share;
 mod size;
 mod store_url;
 mod tree;
@@ -323,6 +324,14 @@ pub struct Learning {
     /// How long a report's id is remembered, so that it counts once.
     #[serde(with = "duration")]
     pub remember: Duration,
+    /// How many recipients one cause may always take out; 0 switches the brake off.
+    pub brake_recipients: u64,
+    /// How large a part of what was relayed to their provider it may take out, 0 to 1.
+    #[serde(with = "share")]
+    pub brake_share: f64,
+    /// Within which time.
+    #[serde(with = "duration")]
+    pub brake_window: Duration,
 }
 
 /// The admin listener.

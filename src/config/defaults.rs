@@ -108,6 +108,9 @@ impl Default for Learning {
             from_upstream: true,
             // Mail servers give up after five days at most, and people read last month's mail.
             remember: Duration::from_secs(35 * 24 * 60 * 60),
+            brake_recipients: 50,
+            brake_share: 0.05,
+            brake_window: Duration::from_secs(60 * 60),
         }
     }
 }

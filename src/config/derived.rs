@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::{Config, Consent, OnUnavailable};
+use crate::learning::Brake;
 use crate::suppression::event::EventRules;
 use crate::suppression::{self, StreamClass};
 
@@ -50,6 +51,17 @@ impl Config {
             soft_limit: self.learning.soft_limit,
             auto_do_not_email: self.learning.auto_do_not_email.clone(),
         }
+    }
+
+    /// How much one cause may take out before an operator has to look; none when it is switched off.
+    #[must_use]
+    pub fn brake(&self) -> Option<Brake> {
+        let learning = &self.learning;
+        (learning.brake_recipients > 0).then_some(Brake {
+            recipients: learning.brake_recipients,
+            share: learning.brake_share,
+            window: learning.brake_window,
+        })
     }
 
     /// The name we greet with, say EHLO with and write into Received.

@@ -11,6 +11,7 @@ use crate::gateway::settings::{ReturnsRules, Settings, SmtpRules, UserRules};
 use crate::gateway::tls;
 use crate::gateway::upstream::{Upstream, UpstreamOptions, UpstreamTimeouts};
 use crate::mail::address::canonical_domain;
+use crate::mail::{Address, ForwardPath};
 use crate::suppression::Stream;
 use crate::telemetry::Metrics;
 use crate::transaction::Policy;
@@ -159,7 +160,13 @@ fn user_rules(user: &config::User, streams: &Streams) -> anyhow::Result<UserRule
             .transpose()?,
         suppressed: user.suppressed,
         mode: user.mode,
+        forward_to: user.forward_to.as_deref().map(forward_path).transpose()?,
     })
+}
+
+fn forward_path(mailbox: &str) -> anyhow::Result<ForwardPath> {
+    let (path, _) = ForwardPath::parse(&format!("<{mailbox}>").into())?;
+    Ok(path)
 }
 
 fn smtp_rules(
@@ -218,6 +225,11 @@ fn returns_rules(
         name: listener.listen.to_string().into(),
         trusted: listener.trusted.clone(),
         domains: domains(&all)?,
+        feedback: listener
+            .feedback
+            .iter()
+            .map(|address| Address::parse(address))
+            .collect::<Result<_, _>>()?,
         tenant: listener.tenant.clone(),
         tls: listener.tls,
     })

@@ -54,6 +54,7 @@ impl fmt::Debug for User {
             .field("streams", &self.streams)
             .field("suppressed", &self.suppressed)
             .field("mode", &self.mode)
+            .field("forward_to", &self.forward_to)
             .finish()
     }
 }

@@ -332,5 +332,7 @@ fn server_options(settings: &Settings, rules: &SmtpRules, client: IpAddr) -> Ser
         require_tls: rules.tls == TlsMode::Required,
         auth: !settings.users.is_empty(),
         xclient: is_in(&rules.xclient, client),
+        lmtp: false,
+        bad_recipient: None,
     }
 }

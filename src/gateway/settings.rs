@@ -17,6 +17,7 @@ use super::upstream::Upstream;
 use crate::config::{Limits, Mode, Suppressed, Timeouts, TlsMode};
 use crate::learning::Learner;
 use crate::log::SuppressionLog;
+use crate::mail::{Address, ForwardPath};
 use crate::smtp::Extensions;
 use crate::store::ledger::Ledger;
 use crate::suppression::{Stream, Tenant};
@@ -78,6 +79,8 @@ pub struct UserRules {
     pub suppressed: Option<Suppressed>,
     /// Whether verdicts are enforced.
     pub mode: Option<Mode>,
+    /// Where what comes back is sent on to.
+    pub forward_to: Option<ForwardPath>,
 }
 
 /// The rules of an SMTP listener.
@@ -110,7 +113,9 @@ pub struct ReturnsRules {
     pub trusted: Vec<IpNet>,
     /// Domains that mail is accepted for, in canonical form.
     pub domains: Vec<String>,
-    /// Whose list a report changes.
+    /// Addresses that anybody may send complaints to.
+    pub feedback: Vec<Address>,
+    /// Whose list a trusted report changes that carries no signed address.
     pub tenant: Tenant,
     /// How TLS is offered.
     pub tls: TlsMode,

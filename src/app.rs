@@ -3,6 +3,7 @@
 //! This is the only place that names a concrete store.
 
 mod listeners;
+mod return_path;
 mod settings;
 mod stores;
 mod upkeep;

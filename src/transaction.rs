@@ -33,6 +33,10 @@ pub struct Policy {
     pub mode: Mode,
     /// Whether `List-Id` and `X-Sendgate-Topic` are asked for scopes.
     pub scopes: bool,
+    /// Whether the return path is signed.
+    pub sign: bool,
+    /// Whether a message to one recipient that has no List-Unsubscribe gets one.
+    pub list_unsubscribe: bool,
 }
 
 impl Policy {

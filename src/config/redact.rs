@@ -55,6 +55,8 @@ impl fmt::Debug for User {
             .field("suppressed", &self.suppressed)
             .field("mode", &self.mode)
             .field("forward_to", &self.forward_to)
+            .field("sign", &self.sign)
+            .field("list_unsubscribe", &self.list_unsubscribe)
             .finish()
     }
 }
@@ -89,6 +91,9 @@ mod tests {
             streams: None,
             suppressed: None,
             mode: None,
+            sign: None,
+            list_unsubscribe: None,
+            forward_to: None,
         };
         assert!(!format!("{user:?}").contains("secret"));
         assert!(!toml::to_string(&user).unwrap().contains("secret"));

@@ -22,6 +22,7 @@ use crate::smtp::Extensions;
 use crate::store::ledger::Ledger;
 use crate::suppression::{Stream, Tenant};
 use crate::telemetry::Metrics;
+use crate::token::Signer;
 use crate::transaction::Policy;
 
 /// What every listener shares.
@@ -60,6 +61,12 @@ pub struct Settings {
     pub tls: Option<TlsAcceptor>,
     /// Whether the upstream's permanent refusal of a recipient counts as a bounce.
     pub learn_from_upstream: bool,
+    /// Signs return paths and checks them; none where there is no domain for them.
+    pub signer: Option<Arc<Signer>>,
+    /// The domain of signed return paths, in canonical form.
+    pub return_domain: Option<Arc<str>>,
+    /// Whose lists there are: every tenant that a listener or a user names.
+    pub tenants: Vec<Tenant>,
     /// The SMTP listeners by the address they are configured with.
     pub smtp: HashMap<String, Arc<SmtpRules>>,
     /// The returns listeners by the address they are configured with.
@@ -81,6 +88,10 @@ pub struct UserRules {
     pub mode: Option<Mode>,
     /// Where what comes back is sent on to.
     pub forward_to: Option<ForwardPath>,
+    /// Whether return paths are signed.
+    pub sign: Option<bool>,
+    /// Whether List-Unsubscribe is added.
+    pub list_unsubscribe: Option<bool>,
 }
 
 /// The rules of an SMTP listener.
@@ -100,7 +111,8 @@ pub struct SmtpRules {
     pub xclient: Vec<IpNet>,
     /// How TLS is offered.
     pub tls: TlsMode,
-    /// Whether DSN may be offered here: nobody who could log in or connect is discarded from (W14).
+    /// Whether DSN may be offered here: nobody who could log in or connect is discarded from, or
+    /// gets a signed return path (W14).
     pub dsn: bool,
 }
 
@@ -145,6 +157,8 @@ impl SmtpRules {
             suppressed: rules.suppressed.unwrap_or(base.suppressed),
             mode: rules.mode.unwrap_or(base.mode),
             scopes: base.scopes,
+            sign: rules.sign.unwrap_or(base.sign),
+            list_unsubscribe: rules.list_unsubscribe.unwrap_or(base.list_unsubscribe),
         })
     }
 

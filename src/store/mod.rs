@@ -80,20 +80,14 @@ pub trait Store: Send + Sync + fmt::Debug {
         id: &'a TransactionId,
         recipients: &'a [RecipientKey],
         keep: Duration,
-    ) -> BoxFuture<'a, Result<(), StoreError>> {
-        let _ = (tenant, id, recipients, keep);
-        Box::pin(async { Err(StoreError::Unavailable("not built".to_owned())) })
-    }
+    ) -> BoxFuture<'a, Result<(), StoreError>>;
 
     /// The recipients of a signed transaction; none if it was never recorded, or too long ago.
     fn sent<'a>(
         &'a self,
         tenant: &'a Tenant,
         id: &'a TransactionId,
-    ) -> BoxFuture<'a, Result<Option<Vec<RecipientKey>>, StoreError>> {
-        let _ = (tenant, id);
-        Box::pin(async { Err(StoreError::Unavailable("not built".to_owned())) })
-    }
+    ) -> BoxFuture<'a, Result<Option<Vec<RecipientKey>>, StoreError>>;
 
     /// Gives a tag its text unless it has one; answers the text it has now. Never expires.
     ///
@@ -104,20 +98,14 @@ pub trait Store: Send + Sync + fmt::Debug {
         tenant: &'a Tenant,
         tag: u32,
         text: &'a str,
-    ) -> BoxFuture<'a, Result<String, StoreError>> {
-        let _ = (tenant, tag, text);
-        Box::pin(async { Err(StoreError::Unavailable("not built".to_owned())) })
-    }
+    ) -> BoxFuture<'a, Result<String, StoreError>>;
 
     /// The text of a tag, if it was ever given one.
     fn label<'a>(
         &'a self,
         tenant: &'a Tenant,
         tag: u32,
-    ) -> BoxFuture<'a, Result<Option<String>, StoreError>> {
-        let _ = (tenant, tag);
-        Box::pin(async { Err(StoreError::Unavailable("not built".to_owned())) })
-    }
+    ) -> BoxFuture<'a, Result<Option<String>, StoreError>>;
 
     /// From now on look-ups, reads and commits are answered only by a store of this generation.
     ///

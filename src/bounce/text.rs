@@ -13,26 +13,26 @@ use super::{Kind, Limits, Report};
 /// wrote it and names recipients at the beginning of lines.
 pub(super) fn read(message: &Message<'_>, limits: &Limits) -> Option<Report> {
     let fields = message.fields();
-    let named_by_field: Vec<_> = all(&fields, "x-failed-recipients")
+    let named_by_field: Vec<_> = all(fields, "x-failed-recipients")
         .flat_map(|value| value.split(','))
         .map(bare_address)
         .filter(|address| address.contains('@'))
         .take(limits.recipient_limit)
         .collect();
-    if named_by_field.is_empty() && !is_from_mail_server(&fields) {
+    if named_by_field.is_empty() && !is_from_mail_server(fields) {
         return None;
     }
     let text = message.human_text(limits.header_limit);
     let text = without_returned_message(&text);
     let failed = if named_by_field.is_empty() {
-        named_by_lines(text, &fields, limits.recipient_limit)
+        named_by_lines(text, fields, limits.recipient_limit)
     } else {
         named_by_field
     };
     if failed.is_empty() {
         return None;
     }
-    let action = if is_delay(first(&fields, "subject").unwrap_or_default(), text) {
+    let action = if is_delay(first(fields, "subject").unwrap_or_default(), text) {
         Action::Delayed
     } else {
         Action::Failed
@@ -51,14 +51,13 @@ pub(super) fn read(message: &Message<'_>, limits: &Limits) -> Option<Report> {
         recipient.diagnostic = (!about.is_empty()).then_some(about);
         report.recipients.push(recipient);
     }
-    report.message_id = message.returned_message_id(limits);
     Some(report)
 }
 
 /// Whether the author is a mail server: nobody else writes as MAILER-DAEMON or postmaster.
 ///
 /// Forged easily, but what it names is believed no more than any other report (B2).
-fn is_from_mail_server(fields: &[Field<'_>]) -> bool {
+pub(super) fn is_from_mail_server(fields: &[Field<'_>]) -> bool {
     let address = first(fields, "from").map(bare_address).unwrap_or_default();
     let local_part = address.split('@').next().unwrap_or_default();
     ["mailer-daemon", "postmaster", "mail-daemon"]

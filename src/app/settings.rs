@@ -231,7 +231,10 @@ fn may_offer_dsn(policy: &Policy) -> bool {
 fn tenants(config: &Config) -> Vec<Tenant> {
     let smtp = config.smtp.iter().map(|listener| &listener.tenant);
     let returns = config.returns.iter().map(|listener| &listener.tenant);
-    let users = config.users.values().filter_map(|user| user.tenant.as_ref());
+    let users = config
+        .users
+        .values()
+        .filter_map(|user| user.tenant.as_ref());
     let all: BTreeSet<&Tenant> = smtp.chain(returns).chain(users).collect();
     all.into_iter().cloned().collect()
 }

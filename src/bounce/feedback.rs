@@ -99,6 +99,14 @@ fn add_report(
     };
     report.kind = Kind::Feedback;
     let classification = classify(feedback_type);
+    let agrees = report
+        .feedback
+        .is_none_or(|cause| cause == classification.cause);
+    report.feedback = Some(if agrees {
+        classification.cause
+    } else {
+        Cause::OtherFeedback
+    });
     let named: Vec<_> = RECIPIENT_FIELDS
         .iter()
         .flat_map(|name| all(&told, name))
@@ -126,6 +134,7 @@ fn without_report(message: &Message<'_>, limits: &Limits) -> Option<Report> {
     let named = first(message.fields(), JMRP_FIELD)
         .or_else(|| first(&returned, JMRP_FIELD).filter(|_| is_alone))?;
     let mut report = Report::empty(Kind::Feedback);
+    report.feedback = Some(Cause::Complaint);
     add_recipient(&mut report, named, &classify("abuse"), limits);
     Some(report)
 }

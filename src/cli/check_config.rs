@@ -218,7 +218,10 @@ mod tests {
             let said = said(folder.path(), &text);
             let expected = format!("sendgate.toml:5:21: return_path.previous_key_file: {told}");
             assert!(said.starts_with(&expected), "{said}");
-            assert!(!said.contains("hunter2") && !said.contains("0123"), "{said}");
+            assert!(
+                !said.contains("hunter2") && !said.contains("0123"),
+                "{said}"
+            );
         }
     }
 

@@ -27,6 +27,7 @@ use crate::smtp::{Event, MailParameters, RcptParameters, Reply, Server, ServerOp
 use crate::transaction::answers::NotOffered;
 use crate::transaction::{Policy, Transaction};
 use data::Body;
+pub(super) use journal::transaction_id;
 
 /// One client's visit.
 pub(super) struct Session {

@@ -3,8 +3,8 @@
 use std::net::{IpAddr, SocketAddr};
 
 use super::{Findings, KeyPath};
-use crate::mail::Address;
 use crate::config::{Config, TlsMode, UpstreamUrl};
+use crate::mail::Address;
 
 pub(super) fn check(config: &Config, findings: &mut Findings) {
     check_collisions(config, findings);

@@ -60,6 +60,8 @@ fn transaction() -> Transaction {
         suppressed: Suppressed::Reject,
         mode: Mode::Enforce,
         scopes: true,
+        sign: false,
+        list_unsubscribe: false,
     });
     let parameters = MailParameters::default();
     let mut transaction = Transaction::new("id".into(), ReversePath::Null, parameters, policy);

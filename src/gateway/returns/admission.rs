@@ -181,7 +181,11 @@ mod tests {
     #[test]
     fn b1_x50_what_is_not_signed_by_us_is_refused() {
         let good = signed("default", now(), "a secret of ours");
-        let flipped = format!("{}{}", if good.starts_with('c') { 'd' } else { 'c' }, &good[1..]);
+        let flipped = format!(
+            "{}{}",
+            if good.starts_with('c') { 'd' } else { 'c' },
+            &good[1..]
+        );
         let bit = format!("{}b{}", &good[..40], &good[41..]);
         let old = signed("default", now().minus(DAY * 31), "a secret of ours");
         let elsewhere = good.replace("returns", "other");

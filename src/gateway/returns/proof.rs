@@ -45,8 +45,10 @@ pub(super) enum Witness<'a> {
         token: &'a Token,
         /// What its tag stands for.
         label: &'a Label,
-        /// The recipients that were recorded for it; none where nothing is on record.
-        sent: Option<&'a [RecipientKey]>,
+        /// The recipients that were recorded for it; empty where nothing is on record.
+        sent: &'a [RecipientKey],
+        /// Whether the mail was sent to this address, rather than telling of it.
+        addressed: bool,
     },
     /// Only the operator's word for the source, on behalf of this tenant.
     Trust {
@@ -90,10 +92,18 @@ struct Recognized<'a> {
 pub(super) fn lessons(case: &Case<'_>) -> Vec<Lesson> {
     match case.witness {
         Witness::Trust { tenant } => case.by_trust(tenant),
-        Witness::Token { token, label, sent } => match token.kind {
+        Witness::Token {
+            token,
+            label,
+            sent,
+            addressed,
+        } => match token.kind {
             TokenKind::Recipient => case.about_recipient(token, label).into_iter().collect(),
-            TokenKind::Transaction => case.about_set(token, label, sent.unwrap_or_default()),
-            TokenKind::Unsubscribe => case.unsubscribes(token, label).into_iter().collect(),
+            TokenKind::Transaction => case.about_set(token, label, sent),
+            TokenKind::Unsubscribe => case
+                .about_subscriber(token, label, addressed)
+                .into_iter()
+                .collect(),
         },
     }
 }
@@ -110,15 +120,18 @@ impl Case<'_> {
             .recognized(&token.tenant)
             .filter(|named| named.key == key)
             .collect();
-        let recipient = if named.is_empty() {
-            agreed(&self.report.recipients)?
-        } else {
-            mildest(named.iter().map(|named| named.recipient))?
+        let recipient = match self.report.kind {
+            _ if !named.is_empty() => mildest(named.iter().map(|named| named.recipient)),
+            // Providers blank out whom they tell of; the signed address shows it all the same.
+            Kind::Feedback => None,
+            _ => Some(agreed(&self.report.recipients)?),
         };
-        let change = change(recipient, label, self.report)?;
-        let address = named.first().map(|named| &named.address);
-        let mut lesson = self.signed(token, key, change, recipient);
-        lesson.address = address.map(ToString::to_string);
+        let change = match recipient {
+            Some(recipient) => change(recipient, label, self.report),
+            None => feedback(self.report.feedback?.permanent_effect(), label, self.report),
+        };
+        let mut lesson = self.signed(token, key, change?, recipient);
+        lesson.address = named.first().map(|named| named.address.to_string());
         Some(lesson)
     }
 
@@ -140,7 +153,7 @@ impl Case<'_> {
             let group: &Vec<Recognized<'_>> = by_key.get(&key)?;
             let recipient = mildest(group.iter().map(|named| named.recipient))?;
             let change = change(recipient, label, self.report)?;
-            let mut lesson = self.signed(token, key, change, recipient);
+            let mut lesson = self.signed(token, key, change, Some(recipient));
             lesson.address = group.first().map(|named| named.address.to_string());
             lesson.identity = group.first()?.identity;
             Some(lesson)
@@ -149,11 +162,13 @@ impl Case<'_> {
     }
 
     /// Mail to an address that takes off: from a person or their mail program, it does. What a
-    /// machine answers there of its own accord does not (B5).
-    fn unsubscribes(&self, token: &Token, label: &Label) -> Option<Lesson> {
+    /// machine answers there of its own accord does not (B5). In a complaint the address shows whom
+    /// the message went to.
+    fn about_subscriber(&self, token: &Token, label: &Label, addressed: bool) -> Option<Lesson> {
         let asks = match self.report.kind {
+            Kind::Feedback => return self.about_recipient(token, label),
             Kind::Unsubscribe => true,
-            Kind::Other => !self.heading.automatic,
+            Kind::Other => addressed && !self.heading.automatic,
             _ => false,
         };
         let scope = label.scope.as_deref().map_or(Ok(Scope::All), str::parse);
@@ -166,7 +181,10 @@ impl Case<'_> {
         let key = RecipientKey::from_bytes(token.subject);
         let about = self.about(self.heading.message_id.as_deref());
         let evidence = [
-            self.heading.from.as_ref().map(|from| format!("From {from}")),
+            self.heading
+                .from
+                .as_ref()
+                .map(|from| format!("From {from}")),
             self.heading
                 .message_id
                 .as_ref()
@@ -216,7 +234,7 @@ impl Case<'_> {
                 change,
                 message_at: None,
                 actor: self.actor(),
-                source: self.source(recipient, Some(&named.address)),
+                source: self.source(Some(recipient), Some(&named.address)),
                 identity: named.identity,
             })
         };
@@ -228,10 +246,10 @@ impl Case<'_> {
         token: &Token,
         key: RecipientKey,
         change: Change,
-        recipient: &ReportedRecipient,
+        recipient: Option<&ReportedRecipient>,
     ) -> Lesson {
         let word = word(&change).as_bytes();
-        let address = self.recognize(recipient, &token.tenant).next();
+        let named = recipient.and_then(|one| self.recognize(one, &token.tenant).next());
         Lesson {
             id: EventId::of(&[b"report", &token.identity(), key.as_bytes(), word]),
             tenant: token.tenant.clone(),
@@ -240,7 +258,7 @@ impl Case<'_> {
             change,
             message_at: Some(token.at),
             actor: self.actor(),
-            source: self.source(recipient, address.as_ref().map(|named| &named.address)),
+            source: self.source(recipient, named.as_ref().map(|named| &named.address)),
             identity: "signed return path",
         }
     }
@@ -287,11 +305,13 @@ impl Case<'_> {
         reporter.unwrap_or(self.bearer).to_owned()
     }
 
-    fn source(&self, recipient: &ReportedRecipient, address: Option<&Address>) -> Source {
+    fn source(&self, recipient: Option<&ReportedRecipient>, address: Option<&Address>) -> Source {
         Source {
             provider: address.map_or_else(String::new, |address| address.domain().to_owned()),
             host: self.actor().to_ascii_lowercase(),
-            words: recipient.diagnostic.clone().unwrap_or_default(),
+            words: recipient
+                .and_then(|recipient| recipient.diagnostic.clone())
+                .unwrap_or_default(),
         }
     }
 }
@@ -308,6 +328,13 @@ fn change(recipient: &ReportedRecipient, label: &Label, report: &Report) -> Opti
     match recipient.effect {
         Effect::Hard => Some(bounce(BounceKind::Hard)),
         Effect::Soft => Some(bounce(BounceKind::Soft)),
+        other => feedback(other, label, report),
+    }
+}
+
+/// What a mailbox provider passed on, as a change of the record.
+fn feedback(effect: Effect, label: &Label, report: &Report) -> Option<Change> {
+    match effect {
         Effect::Complaint => Some(Change::Complaint {
             stream: label.stream.clone(),
             campaign: label.campaign.clone(),
@@ -321,7 +348,7 @@ fn change(recipient: &ReportedRecipient, label: &Label, report: &Report) -> Opti
                 ..Grounds::default()
             },
         }),
-        Effect::None => None,
+        Effect::Hard | Effect::Soft | Effect::None => None,
     }
 }
 

@@ -1,44 +1,50 @@
-//! The returns listener takes back what the world returns: bounces, for now, of trusted sources.
+//! A [`ReturnsSession`] is one visit of a mail server that brings returned mail, in SMTP or LMTP.
 //!
-//! A report is read, each recipient it proves dead or full becomes an event, and the sender hears
-//! 250 only when all of them are committed (B6). Nothing is ever answered by mail (B8).
+//! A recipient hears 250 only when all that its mail proves is committed (B6), and the mail is sent
+//! on where the sender wants to see it.
 
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use sha2::{Digest, Sha256};
 use tokio::net::TcpStream;
 
-use super::session::patience;
-use super::settings::{Context, ReturnsRules, Settings, is_in};
-use super::wire::{Over, Wire};
-use crate::bounce::{self, Effect, Kind, Report, ReportedRecipient};
+use super::admission::{Addressee, Refusal, Seals, admit};
+use super::forwarding::{Forwarded, Returned};
+use super::intake::{Bearer, Intake, Letter};
 use crate::config::TlsMode;
-use crate::mail::{Address, EnhancedStatus, ForwardPath};
+use crate::gateway::session::patience;
+use crate::gateway::settings::{Context, ReturnsRules, Settings, is_in};
+use crate::gateway::wire::{Over, Wire};
+use crate::mail::{EnhancedStatus, ForwardPath};
 use crate::smtp::body::{BodyFault, BodyLimits};
 use crate::smtp::{Event, MailParameters, Reply, Server, ServerOptions};
 use crate::store::StoreError;
-use crate::suppression::event::BounceKind;
-use crate::suppression::{self, Change, EventId};
+use crate::suppression::Tenant;
 use crate::timestamp::Timestamp;
+use crate::token::{Label, Token, TokenKind};
 use crate::transaction::answers::{self, NotOffered};
+use crate::transaction::received::protocol;
 
 /// One visit of a mail server that brings returned mail.
-pub(super) struct ReturnsSession {
+pub(in crate::gateway) struct ReturnsSession {
     context: Arc<Context>,
     settings: Arc<Settings>,
     rules: Arc<ReturnsRules>,
     wire: Wire,
     client: IpAddr,
     trusted: bool,
-    /// The message so far, dots unstuffed.
+    helo: String,
+    extended: bool,
+    smtp_utf8: bool,
+    /// Those whose RCPT was accepted, in their order.
+    addressees: Vec<Addressee>,
+    /// The message so far, as it came.
     message: Vec<u8>,
-    at_line_start: bool,
 }
 
 impl ReturnsSession {
-    pub(super) fn new(
+    pub(in crate::gateway) fn new(
         context: Arc<Context>,
         rules: Arc<ReturnsRules>,
         stream: TcpStream,
@@ -52,8 +58,11 @@ impl ReturnsSession {
             trusted: is_in(&rules.trusted, client),
             wire: Wire::new(stream, server, patience, context.drain.signals()),
             client,
+            helo: String::new(),
+            extended: false,
+            smtp_utf8: false,
+            addressees: Vec::new(),
             message: Vec::new(),
-            at_line_start: true,
             context,
             settings,
             rules,
@@ -61,7 +70,7 @@ impl ReturnsSession {
     }
 
     /// Speaks until the client leaves.
-    pub(super) async fn run(mut self) {
+    pub(in crate::gateway) async fn run(mut self) {
         if self.rules.tls == TlsMode::Implicit && self.handshake().await.is_err() {
             return;
         }
@@ -82,7 +91,7 @@ impl ReturnsSession {
     async fn handle(&mut self, event: Event) -> Result<(), Over> {
         let of = EnhancedStatus::of;
         match event {
-            Event::Hello { extended, .. } => self.hello(extended),
+            Event::Hello { name, extended } => self.hello(name, extended),
             Event::StartTls => {
                 self.wire
                     .server
@@ -109,7 +118,6 @@ impl ReturnsSession {
             }
             Event::Data => {
                 self.message = Vec::new();
-                self.at_line_start = true;
                 self.wire.read_early();
                 self.wire
                     .server
@@ -117,18 +125,22 @@ impl ReturnsSession {
             }
             Event::Body(piece) => self.body(&piece),
             Event::EndOfData { fault, .. } => {
-                let message = std::mem::take(&mut self.message);
-                let reply = self.take_in(message, fault).await;
-                self.wire.server.reply(reply);
+                for reply in self.end_of_data(fault).await {
+                    self.wire.server.reply(reply);
+                }
             }
+            Event::Reset => self.addressees.clear(),
             // Never offered here, so never said.
-            Event::Reset | Event::Xclient(_) => {}
+            Event::Xclient(_) => {}
             Event::Close(_) => return Err(Over),
         }
         Ok(())
     }
 
-    fn hello(&mut self, extended: bool) {
+    fn hello(&mut self, name: String, extended: bool) {
+        self.helo = name;
+        self.extended = extended;
+        self.addressees.clear();
         let hostname = Arc::clone(&self.settings.hostname);
         let mut keywords = Vec::new();
         if extended {
@@ -152,7 +164,9 @@ impl ReturnsSession {
     }
 
     /// Whether what MAIL asks for is offered here (W11, E5).
-    fn mail(&self, parameters: &MailParameters) -> Reply {
+    fn mail(&mut self, parameters: &MailParameters) -> Reply {
+        self.addressees.clear();
+        self.smtp_utf8 = parameters.smtp_utf8;
         let limit = self.settings.limits.report_size_limit;
         if parameters.size.is_some_and(|size| size > limit) {
             NotOffered::Size.reply()
@@ -163,174 +177,196 @@ impl ReturnsSession {
         }
     }
 
-    /// Whether mail for this address is taken: ours and from a trusted source, or the postmaster's.
+    /// Whether mail for this address is taken (B1).
     fn recipient(&mut self, path: &ForwardPath) -> Reply {
-        let our_domain = path.address().is_none_or(|address| {
-            self.rules
-                .domains
-                .iter()
-                .any(|domain| domain == address.domain())
-        });
-        if our_domain && (self.trusted || path.is_postmaster()) {
-            return answers::recipient_ok();
+        let seals = Seals::of(&self.settings, &self.rules);
+        let feedback = &self.rules.feedback;
+        match admit(path, seals, feedback, self.trusted, Timestamp::now()) {
+            Ok(addressee) => {
+                self.addressees.push(addressee);
+                answers::recipient_ok()
+            }
+            Err(refusal) => {
+                self.context.metrics.return_refused(refusal.why());
+                tracing::debug!(client = %self.client, why = refusal.why(), "a recipient was refused");
+                self.wire.server.count_error();
+                Refusal::reply()
+            }
         }
-        self.wire.server.count_error();
-        Reply::new(550, EnhancedStatus::of(5, 1, 1), "No such address here")
     }
 
-    /// Adds a piece of the body, without the stuffed dots.
+    /// Adds a piece of the body.
     fn body(&mut self, piece: &Bytes) {
         let limit = usize::try_from(self.settings.limits.report_size_limit).unwrap_or(usize::MAX);
-        for line in piece.split_inclusive(|&b| b == b'\n') {
-            let stuffed = self.at_line_start && line.first() == Some(&b'.');
-            let line_text = if stuffed { &line[1..] } else { line };
-            self.at_line_start =
-                line.ends_with(b"\r\n") || (line == b"\n" && self.message.last() == Some(&b'\r'));
-            if self.message.len() + line_text.len() <= limit {
-                self.message.extend_from_slice(line_text);
-            }
+        // What is over the limit is refused, so the rest is not kept.
+        if self.wire.server.body_fault() != Some(BodyFault::TooLarge)
+            && self.message.len() <= limit.saturating_mul(2)
+        {
+            self.message.extend_from_slice(piece);
         }
     }
 
-    /// Reads the message and applies what it proves.
-    async fn take_in(&self, message: Vec<u8>, fault: Option<BodyFault>) -> Reply {
-        // A bare LF or a long line harms nobody here: nothing is relayed, and returned mail quotes
-        // the worst of mail. Its end was found at the true CRLF.CRLF all the same.
+    /// The replies to the end of the data: one, or in LMTP one for each recipient.
+    async fn end_of_data(&mut self, fault: Option<BodyFault>) -> Vec<Reply> {
+        let wire = std::mem::take(&mut self.message);
+        let addressees = std::mem::take(&mut self.addressees);
+        let due = self.wire.server.replies_due();
+        // A bare LF or a long line harms nobody who learns from it, and returned mail quotes the
+        // worst of mail. Its end was found at the true CRLF.CRLF all the same.
         if fault == Some(BodyFault::TooLarge) {
-            return answers::body_fault(BodyFault::TooLarge);
+            return vec![answers::body_fault(BodyFault::TooLarge); due];
         }
-        let limits = bounce::Limits::default();
-        let digest = Sha256::digest(&message);
-        // Off the runtime's own threads: their stacks are small, and a hostile report takes time.
-        let reading = tokio::task::spawn_blocking(move || bounce::understand(&message, &limits));
-        let Ok(report) = reading.await else {
-            self.context.metrics.report("unreadable");
-            return ok();
-        };
-        self.context.metrics.report(kind_name(report.kind));
-        if !self.trusted {
-            tracing::info!(client = %self.client, kind = kind_name(report.kind), "mail for the postmaster was read and not believed");
-            return ok();
+        if let Err(reply) = self.learn(&wire, &addressees).await {
+            return vec![reply; due];
         }
-        match self.learn(&report, &digest).await {
-            Ok(counted) => {
-                tracing::info!(
-                    client = %self.client,
-                    kind = kind_name(report.kind),
-                    recipients = report.recipients.len(),
-                    counted,
-                    "report read"
-                );
-                ok()
+        let mut replies = self.forward(&wire, &addressees, fault.is_some()).await;
+        if !self.wire.server.is_lmtp() {
+            // One reply for all: who is asked to come again comes again with all of it.
+            replies.sort_by_key(Reply::is_positive);
+            replies.truncate(1);
+        }
+        replies.resize(due, ok());
+        replies
+    }
+
+    /// Learns what the message proves; durable when it returns.
+    async fn learn(&self, wire: &[u8], addressees: &[Addressee]) -> Result<(), Reply> {
+        let mut tokens: Vec<Token> = Vec::new();
+        for addressee in addressees {
+            if let Addressee::Signed(token) = addressee
+                && !tokens.contains(token)
+            {
+                tokens.push((**token).clone());
             }
+        }
+        let name = self.client.to_string();
+        let letter = Letter {
+            message: unstuffed(wire),
+            tokens,
+            bearer: Bearer {
+                name: &name,
+                trusted: self.trusted,
+                tenant: &self.rules.tenant,
+                via: "returns",
+                hostname: &self.settings.hostname,
+            },
+            seals: Seals::of(&self.settings, &self.rules),
+        };
+        match Intake::of(&self.context).take_in(letter).await {
+            Ok(_) => Ok(()),
             Err(error) => {
                 tracing::warn!(%error, client = %self.client, "a report could not be recorded; it will come again");
-                Reply::new(
-                    451,
-                    EnhancedStatus::of(4, 3, 0),
-                    "Temporary failure, try again",
-                )
+                Err(try_again())
             }
         }
     }
 
-    /// Applies an event for each recipient that the report marks; how many changed something.
-    async fn learn(&self, report: &Report, digest: &[u8]) -> Result<usize, StoreError> {
-        let mut counted = 0;
-        for recipient in &report.recipients {
-            let kind = match recipient.effect {
-                Effect::Hard => BounceKind::Hard,
-                Effect::Soft => BounceKind::Soft,
-                Effect::None | Effect::Complaint | Effect::OptOut => continue,
-            };
-            // The address that was written to is the one on our list; forwarding may have changed the other.
-            let named = recipient.original.as_deref().unwrap_or(&recipient.address);
-            let Ok(address) = Address::parse(named) else {
-                tracing::debug!("a report names no address that could be on the list");
-                continue;
-            };
-            if self.is_own(&address) {
-                continue;
-            }
-            let key = self.context.ledger.key(&self.rules.tenant, &address);
-            let event = self.event(report, recipient, kind, &address, digest);
-            let recorded = self
-                .context
-                .ledger
-                .record(&self.rules.tenant, &key, event)
-                .await?;
-            counted += usize::from(recorded.effect.is_some());
-            self.context.metrics.recorded("bounce", recorded.effect);
-        }
-        Ok(counted)
-    }
-
-    /// Our own bounce domain is never the recipient.
-    fn is_own(&self, address: &Address) -> bool {
-        self.rules
-            .domains
-            .iter()
-            .any(|domain| domain == address.domain())
-    }
-
-    fn event(
-        &self,
-        report: &Report,
-        recipient: &ReportedRecipient,
-        kind: BounceKind,
-        address: &Address,
-        digest: &[u8],
-    ) -> suppression::Event {
-        // One message counts once, however often and from however many hosts its report comes (B4).
-        // Where the report does not name the message, the same bytes are the same report.
-        let about = report.message_id.as_deref().map_or(digest, str::as_bytes);
-        let tenant = self.rules.tenant.as_str().as_bytes();
-        let kind_word: &[u8] = match kind {
-            BounceKind::Hard => b"hard",
-            BounceKind::Soft => b"soft",
+    /// Sends the message on for each recipient whose sender wants to see it; what each one hears.
+    async fn forward(&self, wire: &[u8], addressees: &[Addressee], unfit: bool) -> Vec<Reply> {
+        let returned = Returned {
+            wire,
+            unfit,
+            smtp_utf8: self.smtp_utf8,
+            client: self.client,
+            helo: &self.helo,
+            with: self.protocol(),
         };
-        suppression::Event {
-            id: EventId::of(&[
-                b"report",
-                tenant,
-                about,
-                address.as_str().as_bytes(),
-                kind_word,
-            ]),
-            at: Timestamp::now(),
-            actor: report
-                .reporting_mta
-                .clone()
-                .unwrap_or_else(|| self.client.to_string()),
-            via: "returns".to_owned(),
-            message_at: None,
-            address: Some(address.to_string()),
-            change: Change::Bounce {
-                reason: None,
-                kind,
-                status: recipient.status,
-                diagnostic: recipient.diagnostic.clone(),
-                campaign: None,
-            },
+        let mut done: Vec<(&ForwardPath, Forwarded)> = Vec::new();
+        let mut replies = Vec::with_capacity(addressees.len());
+        for addressee in addressees {
+            let mailbox = match self.mailbox_behind(addressee).await {
+                Ok(Some(mailbox)) => mailbox,
+                Ok(None) => {
+                    replies.push(ok());
+                    continue;
+                }
+                Err(_) => {
+                    replies.push(try_again());
+                    continue;
+                }
+            };
+            let (tenant, path) = mailbox;
+            let known = done.iter().find(|(sent, _)| *sent == path);
+            let forwarded = match known {
+                Some((_, forwarded)) => forwarded.clone(),
+                None => {
+                    let sending = returned.forward(&self.context, &self.settings, tenant, path);
+                    let forwarded = Box::pin(sending).await;
+                    done.push((path, forwarded.clone()));
+                    forwarded
+                }
+            };
+            replies.push(match forwarded {
+                Forwarded::Done => ok(),
+                Forwarded::Later(reply) => reply,
+            });
+        }
+        replies
+    }
+
+    /// The mailbox that wants to see what comes back to this address, and whose list it is.
+    async fn mailbox_behind<'s>(
+        &'s self,
+        addressee: &'s Addressee,
+    ) -> Result<Option<(&'s Tenant, &'s ForwardPath)>, StoreError> {
+        let Addressee::Signed(token) = addressee else {
+            return Ok(None);
+        };
+        let nobody_asks = self
+            .settings
+            .user_rules
+            .values()
+            .all(|rules| rules.forward_to.is_none());
+        if token.kind == TokenKind::Unsubscribe || token.label == 0 || nobody_asks {
+            return Ok(None);
+        }
+        let text = self
+            .context
+            .ledger
+            .label(&token.tenant, token.label)
+            .await?;
+        let label = text.map(|text| Label::read(&text)).unwrap_or_default();
+        let rules = label
+            .credential
+            .and_then(|name| self.settings.user_rules.get(&name));
+        let mailbox = rules.and_then(|rules| rules.forward_to.as_ref());
+        Ok(mailbox.map(|mailbox| (&token.tenant, mailbox)))
+    }
+
+    /// The protocol of this session in a Received field (RFC 3848, RFC 6531 §4.3).
+    fn protocol(&self) -> &'static str {
+        let secure = self.wire.server.is_secure();
+        if !self.wire.server.is_lmtp() {
+            return protocol(self.extended, secure, false, self.smtp_utf8);
+        }
+        match (self.smtp_utf8, secure) {
+            (false, false) => "LMTP",
+            (false, true) => "LMTPS",
+            (true, false) => "UTF8LMTP",
+            (true, true) => "UTF8LMTPS",
         }
     }
+}
+
+fn try_again() -> Reply {
+    let status = EnhancedStatus::of(4, 3, 0);
+    Reply::new(451, status, "Temporary failure, try again")
+}
+
+/// The message without the stuffed dots (RFC 5321 §4.5.2).
+fn unstuffed(wire: &[u8]) -> Vec<u8> {
+    let mut message = Vec::with_capacity(wire.len());
+    let mut at_line_start = true;
+    for line in wire.split_inclusive(|&b| b == b'\n') {
+        let stuffed = at_line_start && line.first() == Some(&b'.');
+        message.extend_from_slice(if stuffed { &line[1..] } else { line });
+        at_line_start = line.ends_with(b"\r\n");
+    }
+    message
 }
 
 fn ok() -> Reply {
     Reply::new(250, EnhancedStatus::of(2, 0, 0), "Ok")
-}
-
-const fn kind_name(kind: Kind) -> &'static str {
-    match kind {
-        Kind::Bounce => "bounce",
-        Kind::Delayed => "delayed",
-        Kind::Delivered => "delivered",
-        Kind::Feedback => "feedback",
-        Kind::AutoReply => "autoreply",
-        Kind::Unsubscribe => "unsubscribe",
-        Kind::Other => "other",
-        Kind::Unreadable => "unreadable",
-    }
 }
 
 fn offers_start_tls(settings: &Settings, rules: &ReturnsRules) -> bool {
@@ -352,5 +388,7 @@ fn server_options(settings: &Settings, rules: &ReturnsRules) -> ServerOptions {
         require_tls: rules.tls == TlsMode::Required,
         auth: false,
         xclient: false,
+        lmtp: true,
+        bad_recipient: Some(Refusal::reply()),
     }
 }

@@ -369,6 +369,8 @@ mod tests {
             suppressed,
             mode: Mode::Enforce,
             scopes: true,
+            sign: false,
+            list_unsubscribe: false,
         };
         let parameters = MailParameters::default();
         let mut transaction =

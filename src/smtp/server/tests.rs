@@ -20,8 +20,8 @@ fn options() -> ServerOptions {
         require_tls: false,
         auth: true,
         xclient: false,
-            lmtp: false,
-            bad_recipient: None,
+        lmtp: false,
+        bad_recipient: None,
     }
 }
 

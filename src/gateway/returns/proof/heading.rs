@@ -1,5 +1,6 @@
 //! A [`Heading`] is what the header of a returned message says of itself.
 
+use crate::mail::Address;
 use crate::mail::header::{Field, fields};
 use crate::transaction::received::is_ours;
 
@@ -8,6 +9,9 @@ const HEADER_LIMIT: usize = 64 * 1024;
 
 /// Longest text that is kept of a field, in octets.
 const TEXT_LIMIT: usize = 255;
+
+/// Fields that tell where a message was sent to.
+const DESTINATION_FIELDS: [&str; 4] = ["To", "Delivered-To", "X-Original-To", "Envelope-To"];
 
 /// What the header says.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -18,6 +22,8 @@ pub(in crate::gateway::returns) struct Heading {
     pub(in crate::gateway::returns) message_id: Option<String>,
     /// Whether a machine wrote it of its own accord (RFC 3834 §2), or it is a report of any kind.
     pub(in crate::gateway::returns) automatic: bool,
+    /// Where it was sent to, as far as its header tells, in lower case.
+    destinations: String,
     /// How many Received fields there are.
     pub(in crate::gateway::returns) hops: usize,
     /// How many of them were written by us.
@@ -36,6 +42,10 @@ impl Heading {
                 heading.from.get_or_insert_with(|| text(&field));
             } else if field.is("Message-ID") {
                 heading.message_id.get_or_insert_with(|| text(&field));
+            } else if DESTINATION_FIELDS.iter().any(|name| field.is(name)) {
+                heading
+                    .destinations
+                    .push_str(&field.text().to_ascii_lowercase());
             } else if field.is("Auto-Submitted") {
                 heading.automatic |= !starts(&field.text(), "no");
             } else if field.is("Content-Type") {
@@ -43,6 +53,11 @@ impl Heading {
             }
         }
         heading
+    }
+
+    /// Whether it says that it was sent to this address.
+    pub(in crate::gateway::returns) fn names(&self, address: &Address) -> bool {
+        self.destinations.contains(address.as_str())
     }
 }
 

@@ -18,7 +18,9 @@ use tokio::net::{TcpListener, UnixListener};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{Addresses, Config, Loaded};
+use crate::gateway::label_book::LabelBook;
 use crate::gateway::listener::{self, Kind};
+use crate::gateway::mint::Mint;
 use crate::gateway::{Context, Drain, Settings, tls};
 use crate::http::{self, AdminState, Names, Readiness};
 use crate::learning::Learner;
@@ -66,6 +68,8 @@ impl App {
 
         let context = Arc::new(Context {
             learner: Learner::new(Arc::clone(&ledger)),
+            mint: Mint::new()?,
+            labels: LabelBook::new(Arc::clone(&ledger), config.store.timeout),
             ledger,
             log,
             metrics,

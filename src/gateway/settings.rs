@@ -13,6 +13,8 @@ use tokio_rustls::TlsAcceptor;
 
 use super::auth::Users;
 use super::drain::Drain;
+use super::label_book::LabelBook;
+use super::mint::Mint;
 use super::upstream::Upstream;
 use crate::config::{Limits, Mode, Suppressed, Timeouts, TlsMode};
 use crate::learning::Learner;
@@ -31,6 +33,10 @@ pub struct Context {
     pub ledger: Arc<Ledger>,
     /// Learns from what comes back.
     pub learner: Learner,
+    /// Makes tokens.
+    pub mint: Mint,
+    /// The labels of tokens.
+    pub labels: LabelBook,
     /// The suppression log.
     pub log: SuppressionLog,
     /// The counters.

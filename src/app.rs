@@ -60,7 +60,7 @@ impl App {
         let metrics = Arc::new(Metrics::default());
         create_data_dir(config)?;
         let (store, ledger, identity) = stores::open(config)?;
-        let settings = settings::build(config, None, &metrics)?;
+        let settings = settings::build(config, loaded.bounce_rules()?, None, &metrics)?;
         let bound = listeners::bind(config)?;
         let admin = bind_admin(config).await?;
         let log = start_log(config, &metrics)?;
@@ -120,7 +120,8 @@ impl App {
         let before = self.context.settings.load_full();
         let same_upstream = settings::same_upstream(&self.loaded.config, config);
         let upstream = same_upstream.then(|| Arc::clone(&before.upstream));
-        let settings = settings::build(config, upstream, &self.context.metrics)?;
+        let rules = loaded.bounce_rules()?;
+        let settings = settings::build(config, rules, upstream, &self.context.metrics)?;
         let added = self.listeners.bind_added(config)?;
         telemetry::reload_level(&config.trace)?;
         settings::warn_of_restart(&self.loaded.config, config);

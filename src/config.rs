@@ -4,6 +4,7 @@
 //! two the same.
 
 mod address;
+mod bounces;
 mod check;
 mod defaults;
 mod derived;
@@ -34,6 +35,7 @@ use serde::{Deserialize, Serialize};
 use crate::suppression::event::Coupling;
 use crate::suppression::{Axis, StreamClass, Tenant};
 
+pub use bounces::Bounces;
 pub use error::{ConfigError, Origin, Problem};
 pub use load::{Loaded, environment};
 pub use store_url::StoreUrl;
@@ -65,6 +67,8 @@ pub struct Config {
     pub users: BTreeMap<String, User>,
     /// Kinds of mail, by name; `campaign`, `transactional` and `personal` always exist.
     pub streams: BTreeMap<String, Stream>,
+    /// How returned mail is read.
+    pub bounces: Bounces,
     /// What reports do to records.
     pub learning: Learning,
     /// The admin listener.

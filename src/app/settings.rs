@@ -6,6 +6,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 
 use super::return_path;
+use crate::bounce::Rules;
 use crate::config::{self, Config, Mode, Suppressed, UpstreamUrl, secret};
 use crate::gateway::auth::{User, Users};
 use crate::gateway::settings::{ReturnsRules, Settings, SmtpRules, UserRules};
@@ -22,6 +23,7 @@ type Streams = BTreeMap<String, Arc<Stream>>;
 /// Builds the settings; an upstream that is given is kept with its connections.
 pub(super) fn build(
     config: &Config,
+    bounce_rules: Arc<Rules>,
     upstream: Option<Arc<Upstream>>,
     metrics: &Arc<Metrics>,
 ) -> anyhow::Result<Settings> {
@@ -74,6 +76,7 @@ pub(super) fn build(
         user_rules,
         streams,
         tls,
+        bounce_rules,
         learn_from_upstream: config.learning.from_upstream,
         signer: return_path::signer(config)?,
         return_domain: return_path::domain(config)?,

@@ -2,7 +2,7 @@
 
 mod redacted;
 
-use super::cause::Cause;
+use super::cause::{Cause, Permanence};
 use super::classify::Classification;
 use super::dsn::bare_address;
 use super::field::{Field, all, fields, first, split_type};
@@ -176,12 +176,7 @@ fn classify(feedback_type: &str) -> Classification {
         "not-spam" => Cause::NotSpam,
         _ => Cause::OtherFeedback,
     };
-    Classification {
-        cause,
-        fault: cause.fault(),
-        effect: cause.permanent_effect(),
-        rule: format!("feedback:{name}"),
-    }
+    Classification::of(cause, Permanence::Permanent, format!("feedback:{name}"))
 }
 
 /// The person that the returned message was for, if its header leaves no doubt.

@@ -12,6 +12,7 @@ mod feedback;
 mod field;
 mod origin;
 mod part;
+mod reader;
 mod recipient;
 mod reply;
 mod rules;
@@ -22,10 +23,11 @@ mod unsubscribe;
 
 use serde::Serialize;
 
-pub use cause::{Cause, Effect, Fault};
-pub use classify::{Classification, classify, classify_refusal};
+pub use cause::{Cause, Effect, Fault, Permanence};
+pub use classify::{Classification, Refusal, classify, classify_refusal};
+pub use reader::Reader;
 pub use recipient::{Action, ReportedRecipient};
-pub use reply::understand_text;
+pub use rules::{RuleProblem, Rules, RulesError};
 
 use part::Message;
 
@@ -129,7 +131,7 @@ impl Report {
     }
 }
 
-/// Reads a message that came back.
+/// Reads a message that came back, and judges it by the built-in rules; a [`Reader`] goes by others.
 ///
 /// Never fails and never panics: what cannot be read is [`Kind::Unreadable`] or [`Kind::Other`].
 /// The work is linear in `limits.size_limit`. Line ends may be CRLF, LF or CR.
@@ -147,6 +149,20 @@ impl Report {
 /// ```
 #[must_use]
 pub fn understand(bytes: &[u8], limits: &Limits) -> Report {
+    Reader::new(*limits, Rules::built_in()).understand(bytes)
+}
+
+/// Reads a text such as `550 5.1.1 <a@example.com> User unknown` as the diagnostic of a final failure,
+/// and judges it by the built-in rules; a [`Reader`] goes by others.
+///
+/// The recipient is the first address in the text, or empty where there is none.
+#[must_use]
+pub fn understand_text(text: &str, limits: &Limits) -> Report {
+    Reader::new(*limits, Rules::built_in()).understand_text(text)
+}
+
+/// Reads a message without judging it yet.
+fn read(bytes: &[u8], limits: &Limits) -> Report {
     let bytes = part::with_line_feeds(part::whole_lines(bytes, limits.size_limit));
     let Some(message) = Message::read(&bytes, limits) else {
         return Report::empty(Kind::Unreadable);

@@ -2,8 +2,9 @@
 
 use serde::Serialize;
 
-use super::cause::{Cause, Effect, Fault};
-use super::classify::{Classification, classify};
+use super::cause::{Cause, Effect, Fault, Permanence};
+use super::classify::{Classification, Refusal, classify};
+use super::rules::Rules;
 use crate::mail::EnhancedStatus;
 
 /// What the reporting host did, RFC 3464 §2.3.3.
@@ -43,10 +44,17 @@ pub struct ReportedRecipient {
     pub reason: Cause,
     /// Who would have to change something.
     pub fault: Fault,
+    /// Whether trying again later could help.
+    pub permanence: Permanence,
     /// What it does to the recipient's record.
     pub effect: Effect,
     /// What decided: `text:` and the id of a rule, `status:`, `reply:`, `action:` or `feedback:` with the value.
     pub rule: String,
+    /// The words by which the rule decided, in lower case; absent where it went by codes.
+    pub matched: Option<String>,
+    /// What the rules have still to be tried on; absent once it is decided.
+    #[serde(skip)]
+    undecided: Option<String>,
 }
 
 impl Action {
@@ -96,40 +104,66 @@ impl ReportedRecipient {
             remote_mta: None,
             reason: Cause::Unknown,
             fault: Fault::Unknown,
+            permanence: Permanence::Unknown,
             effect: Effect::None,
             rule: String::new(),
+            matched: None,
+            undecided: None,
         }
     }
 
-    /// Decides reason, fault and effect from the other fields; `text` is what the rules are tried on.
-    ///
-    /// Only `Action: failed` counts (B3).
+    /// Decides what the action alone decides; else `text` is what the rules will be tried on.
     pub(super) fn decide(&mut self, text: &str) {
-        let classification = classify(self.status, self.reply_code, text);
         match self.action {
-            Some(Action::Failed) => self.take(classification),
-            Some(Action::Delayed) => self.take(Classification {
-                effect: Effect::None,
-                rule: "action:delayed".to_owned(),
-                ..classification
-            }),
-            Some(action) => self.take(Classification::without_effect(
-                Cause::Delivered,
-                format!("action:{}", action.name()),
-            )),
-            None => self.take(Classification {
-                effect: Effect::None,
-                rule: "action:none".to_owned(),
-                ..classification
-            }),
+            Some(action @ (Action::Delivered | Action::Relayed | Action::Expanded)) => {
+                self.take(Classification::without_effect(
+                    Cause::Delivered,
+                    format!("action:{}", action.name()),
+                ));
+            }
+            Some(Action::Failed | Action::Delayed) | None => {
+                self.undecided = Some(text.to_owned());
+            }
         }
+    }
+
+    /// Tries the rules, if they have still to be tried. Only `Action: failed` counts (B3).
+    ///
+    /// Where the report names no refusing host, the one that reports speaks for itself.
+    pub(super) fn judge(&mut self, reporting_mta: Option<&str>, rules: &Rules) {
+        let Some(text) = self.undecided.take() else {
+            return;
+        };
+        let host = self.remote_mta.as_deref().or(reporting_mta);
+        let domain = self.address.rsplit_once('@').map(|(_, domain)| domain);
+        let hosts = [host.unwrap_or_default(), domain.unwrap_or_default()];
+        let classification = classify(
+            &Refusal {
+                status: self.status,
+                reply_code: self.reply_code,
+                text: &text,
+                hosts: &hosts,
+            },
+            rules,
+        );
+        self.take(match self.action {
+            Some(Action::Failed) => classification,
+            other => Classification {
+                effect: Effect::None,
+                rule: format!("action:{}", other.map_or("none", Action::name)),
+                ..classification
+            },
+        });
     }
 
     /// Takes over what was decided elsewhere.
     pub(super) fn take(&mut self, classification: Classification) {
         self.reason = classification.cause;
         self.fault = classification.fault;
+        self.permanence = classification.permanence;
         self.effect = classification.effect;
         self.rule = classification.rule;
+        self.matched = classification.matched;
+        self.undecided = None;
     }
 }

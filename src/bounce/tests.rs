@@ -161,8 +161,8 @@ proptest! {
 
     #[test]
     fn no_text_panics(text in ".*", code in any::<u16>()) {
-        let _ = classify(None, Some(code), &text);
-        let _ = classify_refusal(code, None, &text);
+        let refusal = Refusal { reply_code: Some(code), text: &text, ..Refusal::default() };
+        let _ = classify_refusal(&refusal, &Rules::built_in());
         let _ = understand_text(&text, &Limits::default());
     }
 }

@@ -32,6 +32,9 @@ fn check(
     problems.extend(check_passwords(&loaded));
     problems.extend(check_pepper(&loaded));
     problems.extend(check_return_path(&loaded));
+    if let Err(error) = loaded.bounce_rules() {
+        problems.extend(error.problems);
+    }
     if !problems.is_empty() {
         return Err(ConfigError { problems });
     }

@@ -16,6 +16,7 @@ use super::drain::Drain;
 use super::label_book::LabelBook;
 use super::mint::Mint;
 use super::upstream::Upstream;
+use crate::bounce::Rules;
 use crate::config::{Limits, Mode, Suppressed, Timeouts, TlsMode};
 use crate::learning::Learner;
 use crate::log::SuppressionLog;
@@ -65,6 +66,8 @@ pub struct Settings {
     pub streams: BTreeMap<String, Arc<Stream>>,
     /// Our certificate.
     pub tls: Option<TlsAcceptor>,
+    /// What words and codes of a refusal give away.
+    pub bounce_rules: Arc<Rules>,
     /// Whether the upstream's permanent refusal of a recipient counts as a bounce.
     pub learn_from_upstream: bool,
     /// Signs return paths and checks them; none where there is no domain for them.

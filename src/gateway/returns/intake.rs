@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 
 use super::admission::Seals;
 use super::proof::{self, Case, Heading, Lesson, Witness};
-use crate::bounce::{self, Effect, Fault, Kind, Report};
+use crate::bounce::{Effect, Fault, Kind, Limits, Reader, Report};
 use crate::gateway::settings::Context;
 use crate::learning::Learnt;
 use crate::mail::Address;
@@ -135,11 +135,11 @@ impl<'a> Intake<'a> {
             from = bearer.name,
             kind,
             recipients = report.recipients.len(),
-            believed = taken.believed,
             counted = taken.counted,
             known = taken.known,
             outdated = taken.outdated,
             held = taken.held,
+            believed = taken.believed,
             "returned mail read"
         );
         Ok(taken)
@@ -147,8 +147,9 @@ impl<'a> Intake<'a> {
 
     /// Off the runtime's own threads: their stacks are small, and a hostile report takes time.
     async fn read(&self, message: Vec<u8>) -> Report {
-        let limits = bounce::Limits::default();
-        let reading = tokio::task::spawn_blocking(move || bounce::understand(&message, &limits));
+        let rules = std::sync::Arc::clone(&self.context.settings.load().bounce_rules);
+        let reader = Reader::new(Limits::default(), rules);
+        let reading = tokio::task::spawn_blocking(move || reader.understand(&message));
         reading.await.unwrap_or_else(|_| Report::unreadable())
     }
 

@@ -10,7 +10,7 @@ use std::collections::HashMap;
 
 pub(super) use heading::Heading;
 
-use crate::bounce::{Effect, Kind, Report, ReportedRecipient};
+use crate::bounce::{Cause, Effect, Kind, Report, ReportedRecipient};
 use crate::learning::Source;
 use crate::mail::Address;
 use crate::suppression::event::{BounceKind, Grounds};
@@ -128,7 +128,7 @@ impl Case<'_> {
         };
         let change = match recipient {
             Some(recipient) => change(recipient, label, self.report),
-            None => feedback(self.report.feedback?.permanent_effect(), label, self.report),
+            None => feedback(pressed(self.report.feedback?), label, self.report),
         };
         let mut lesson = self.signed(token, key, change?, recipient);
         lesson.address = named.first().map(|named| named.address.to_string());
@@ -349,6 +349,15 @@ fn feedback(effect: Effect, label: &Label, report: &Report) -> Option<Change> {
             },
         }),
         Effect::Hard | Effect::Soft | Effect::None => None,
+    }
+}
+
+/// What the person behind a feedback report wants, whom the report does not name.
+const fn pressed(cause: Cause) -> Effect {
+    match cause {
+        Cause::Complaint => Effect::Complaint,
+        Cause::OptOut => Effect::OptOut,
+        _ => Effect::None,
     }
 }
 

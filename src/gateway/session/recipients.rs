@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use super::{Current, Session};
-use crate::bounce::{Effect, classify_refusal};
+use crate::bounce::{Effect, Refusal, classify_refusal};
 use crate::mail::{Address, ForwardPath};
 use crate::smtp::{RcptParameters, Reply, UpstreamReply};
 use crate::suppression::event::BounceKind;
@@ -179,7 +179,13 @@ impl Session {
             return;
         }
         let text = reply.text();
-        let kind = match classify_refusal(reply.code(), reply.status(), &text).effect {
+        let refusal = Refusal {
+            status: reply.status(),
+            reply_code: Some(reply.code()),
+            text: &text,
+            hosts: &[],
+        };
+        let kind = match classify_refusal(&refusal, &self.settings.bounce_rules).effect {
             Effect::Hard => BounceKind::Hard,
             Effect::Soft => BounceKind::Soft,
             Effect::None | Effect::Complaint | Effect::OptOut => return,

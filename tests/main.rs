@@ -7,6 +7,7 @@
 
 mod admin;
 mod attacks;
+mod believed;
 mod bounces;
 mod crash;
 mod demo;

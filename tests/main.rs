@@ -16,6 +16,7 @@ mod dice;
 mod envelope;
 mod faults;
 mod harness;
+mod ingest;
 mod limits;
 mod outage;
 mod peers;

@@ -190,7 +190,7 @@ fn subject(
 
 impl AdminState {
     /// The tenant of this name; without a name `default`, or the only one there is.
-    fn tenant(&self, name: Option<&str>) -> Result<Tenant, ApiError> {
+    pub(super) fn tenant(&self, name: Option<&str>) -> Result<Tenant, ApiError> {
         let names = self.names.load();
         let tenants = &names.tenants;
         let known = |name: &str| tenants.get(name).cloned();

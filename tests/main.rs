@@ -7,6 +7,7 @@
 
 mod admin;
 mod attacks;
+mod believed;
 mod bounces;
 mod crash;
 mod demo;
@@ -15,6 +16,7 @@ mod dice;
 mod envelope;
 mod faults;
 mod harness;
+mod ingest;
 mod limits;
 mod outage;
 mod peers;

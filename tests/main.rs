@@ -8,6 +8,7 @@
 mod admin;
 mod attacks;
 mod bounces;
+mod brake;
 mod crash;
 mod demo;
 mod dialogs;
@@ -24,4 +25,5 @@ mod returned;
 mod secrets;
 mod story;
 mod transparency;
+mod undo;
 mod wire;

@@ -3,6 +3,7 @@
 //! This is the only place that names a concrete store.
 
 mod listeners;
+mod return_path;
 mod settings;
 mod stores;
 mod upkeep;
@@ -17,7 +18,9 @@ use tokio::net::{TcpListener, UnixListener};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{Addresses, Config, Loaded};
+use crate::gateway::label_book::LabelBook;
 use crate::gateway::listener::{self, Kind};
+use crate::gateway::mint::Mint;
 use crate::gateway::{Context, Drain, Settings, tls};
 use crate::http::{self, AdminState, Names, Readiness};
 use crate::learning::{Learner, LearnerRules};
@@ -57,7 +60,7 @@ impl App {
         let metrics = Arc::new(Metrics::default());
         create_data_dir(config)?;
         let (store, ledger, identity) = stores::open(config)?;
-        let settings = settings::build(config, None, &metrics)?;
+        let settings = settings::build(config, loaded.bounce_rules()?, None, &metrics)?;
         let bound = listeners::bind(config)?;
         let admin = bind_admin(config).await?;
         let log = start_log(config, &metrics)?;
@@ -69,6 +72,8 @@ impl App {
                 Arc::clone(&metrics),
                 learner_rules(config),
             )),
+            mint: Mint::new()?,
+            labels: LabelBook::new(Arc::clone(&ledger), config.store.timeout),
             ledger,
             log,
             metrics,
@@ -119,7 +124,8 @@ impl App {
         let before = self.context.settings.load_full();
         let same_upstream = settings::same_upstream(&self.loaded.config, config);
         let upstream = same_upstream.then(|| Arc::clone(&before.upstream));
-        let settings = settings::build(config, upstream, &self.context.metrics)?;
+        let rules = loaded.bounce_rules()?;
+        let settings = settings::build(config, rules, upstream, &self.context.metrics)?;
         let added = self.listeners.bind_added(config)?;
         telemetry::reload_level(&config.trace)?;
         settings::warn_of_restart(&self.loaded.config, config);

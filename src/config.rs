@@ -4,6 +4,7 @@
 //! two the same.
 
 mod address;
+mod bounces;
 mod check;
 mod defaults;
 mod derived;
@@ -16,6 +17,7 @@ mod network;
 mod path;
 mod read;
 mod redact;
+mod return_path;
 pub mod secret;
 mod share;
 mod size;
@@ -35,8 +37,10 @@ use serde::{Deserialize, Serialize};
 use crate::suppression::event::Coupling;
 use crate::suppression::{Axis, StreamClass, Tenant};
 
+pub use bounces::Bounces;
 pub use error::{ConfigError, Origin, Problem};
 pub use load::{Loaded, environment};
+pub use return_path::ReturnPath;
 pub use store_url::StoreUrl;
 pub use upstream_url::{Security, UpstreamUrl};
 
@@ -66,6 +70,8 @@ pub struct Config {
     pub users: BTreeMap<String, User>,
     /// Kinds of mail, by name; `campaign`, `transactional` and `personal` always exist.
     pub streams: BTreeMap<String, Stream>,
+    /// How returned mail is read.
+    pub bounces: Bounces,
     /// What reports do to records.
     pub learning: Learning,
     /// The admin listener.
@@ -104,6 +110,10 @@ pub struct SmtpListener {
     pub relay_domains: Vec<String>,
     /// Whether `List-Id` and `X-Sendgate-Topic` are asked for scopes; DSN is not offered then.
     pub scopes: bool,
+    /// Whether return paths are signed, instead of what `return_path.sign` says; DSN is not offered then.
+    pub sign: Option<bool>,
+    /// Whether a message to one recipient that has no List-Unsubscribe gets one.
+    pub list_unsubscribe: bool,
     /// How TLS is offered.
     pub tls: TlsMode,
     /// Networks of load balancers: each connection must begin with a PROXY header (v1 or v2).
@@ -191,14 +201,6 @@ pub struct Upstream {
     pub idle_timeout: Duration,
 }
 
-/// Where bounces go.
-#[derive(Debug, Clone, Default, Deserialize, Serialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct ReturnPath {
-    /// The domain that the returns listeners accept mail for.
-    pub domain: Option<String>,
-}
-
 /// Where records are kept.
 #[derive(Clone, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
@@ -265,6 +267,12 @@ pub struct User {
     /// Whether verdicts are enforced, instead of the listener's choice.
     #[serde(default)]
     pub mode: Option<Mode>,
+    /// Whether return paths are signed, instead of the listener's choice.
+    #[serde(default)]
+    pub sign: Option<bool>,
+    /// Whether List-Unsubscribe is added, instead of the listener's choice.
+    #[serde(default)]
+    pub list_unsubscribe: Option<bool>,
 }
 
 /// A kind of mail.

@@ -11,7 +11,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use sendgate::bounce::{Effect, Limits, understand};
+use sendgate::bounce::{Effect, Limits, Rules, understand};
 use sendgate::cli::bounce::explain;
 use serde_json::Value;
 
@@ -47,7 +47,14 @@ fn samples_are_understood_as_expected() {
 /// What `bounce explain --json` prints, without the name of the file.
 fn answer(sample: &Path) -> Value {
     let mut out = Vec::new();
-    explain(&[sample.to_owned()], true, false, &mut out).unwrap();
+    explain(
+        &[sample.to_owned()],
+        true,
+        false,
+        &Rules::built_in(),
+        &mut out,
+    )
+    .unwrap();
     let mut answer: Value = serde_json::from_slice(&out).unwrap();
     answer.as_object_mut().unwrap().remove("file");
     answer

@@ -23,6 +23,7 @@ mod pool;
 mod relay;
 mod returned;
 mod secrets;
+mod signed;
 mod story;
 mod transparency;
 mod undo;

@@ -1,4 +1,4 @@
-//! A [`Cause`] is why a message came back; its [`Fault`] and [`Effect`] follow from it.
+//! A [`Cause`] is why a message came back; its [`Fault`], [`Permanence`] and [`Effect`] follow from it.
 
 use serde::{Deserialize, Serialize};
 
@@ -25,6 +25,8 @@ pub enum Cause {
 
     /// No server of the domain answered, or the connection broke.
     HostUnreachable,
+    /// A name server did not answer, or not with what is needed; the domain may well exist.
+    DnsFailure,
     /// The message went round in circles or no way was found.
     Routing,
     /// It was tried until the time was up; nothing says why.
@@ -36,9 +38,13 @@ pub enum Cause {
     Suppressed,
     /// The sender's address or domain was refused.
     SenderRejected,
-    /// SPF, DKIM, DMARC or reverse DNS of the sender failed.
+    /// SPF, DKIM or DMARC of the sender failed.
     Authentication,
-    /// The sending host is on a block list or has a bad name.
+    /// The sending host has no name, or one that does not lead back to it.
+    ReverseDns,
+    /// The sending host or domain has a bad name with the receiver.
+    Reputation,
+    /// The sending host is on a block list, or is refused for what it is.
     Blocked,
     /// The content was taken for spam.
     Spam,
@@ -88,6 +94,18 @@ pub enum Fault {
     Unknown,
 }
 
+/// Whether trying again later could help.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Permanence {
+    /// It stays like this.
+    Permanent,
+    /// It may pass.
+    Transient,
+    /// Cannot be told.
+    Unknown,
+}
+
 /// What a report does to the recipient's record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -118,12 +136,15 @@ impl Cause {
             Self::MailboxFull => "mailbox_full",
             Self::RecipientRestricted => "recipient_restricted",
             Self::HostUnreachable => "host_unreachable",
+            Self::DnsFailure => "dns_failure",
             Self::Routing => "routing",
             Self::Expired => "expired",
             Self::SystemTrouble => "system_trouble",
             Self::Suppressed => "suppressed",
             Self::SenderRejected => "sender_rejected",
             Self::Authentication => "authentication",
+            Self::ReverseDns => "reverse_dns",
+            Self::Reputation => "reputation",
             Self::Blocked => "blocked",
             Self::Spam => "spam",
             Self::Virus => "virus",
@@ -157,12 +178,16 @@ impl Cause {
             | Self::RecipientRestricted
             | Self::Complaint
             | Self::OptOut => Fault::Recipient,
-            Self::HostUnreachable | Self::Routing | Self::Expired | Self::SystemTrouble => {
-                Fault::Infrastructure
-            }
+            Self::HostUnreachable
+            | Self::DnsFailure
+            | Self::Routing
+            | Self::Expired
+            | Self::SystemTrouble => Fault::Infrastructure,
             Self::Suppressed
             | Self::SenderRejected
             | Self::Authentication
+            | Self::ReverseDns
+            | Self::Reputation
             | Self::Blocked
             | Self::Spam
             | Self::Virus
@@ -177,24 +202,71 @@ impl Cause {
         }
     }
 
-    /// What a final and permanent failure for this cause does to the recipient.
+    /// Whether it stays or passes, whatever the codes say; none where only the codes can tell.
     ///
-    /// The recipient is never charged for what the sender or nobody can be blamed for.
+    /// A full mailbox is mostly refused with 5xx, and yet tomorrow there may be room.
     #[must_use]
-    pub fn permanent_effect(self) -> Effect {
+    pub fn permanence(self) -> Option<Permanence> {
         match self {
             Self::UserUnknown
             | Self::MailboxDisabled
             | Self::HasMoved
             | Self::BadAddress
             | Self::HostUnknown
-            | Self::DomainTakesNoMail => Effect::Hard,
-            Self::MailboxFull | Self::HostUnreachable | Self::Routing | Self::Expired => {
+            | Self::DomainTakesNoMail
+            | Self::Complaint
+            | Self::OptOut => Some(Permanence::Permanent),
+            Self::MailboxFull
+            | Self::HostUnreachable
+            | Self::DnsFailure
+            | Self::Expired
+            | Self::RateLimited => Some(Permanence::Transient),
+            _ => None,
+        }
+    }
+
+    /// What a final failure for this cause does to the recipient (B3).
+    ///
+    /// The recipient is never charged for what the sender or nobody can be blamed for.
+    #[must_use]
+    pub fn effect(self, permanence: Permanence) -> Effect {
+        match self {
+            Self::UserUnknown
+            | Self::MailboxDisabled
+            | Self::HasMoved
+            | Self::BadAddress
+            | Self::HostUnknown
+            | Self::DomainTakesNoMail => match permanence {
+                Permanence::Permanent => Effect::Hard,
+                // The same server says the same of a mailbox that is there: five times is a sign.
+                Permanence::Transient | Permanence::Unknown => Effect::Soft,
+            },
+            Self::MailboxFull
+            | Self::HostUnreachable
+            | Self::DnsFailure
+            | Self::Routing
+            | Self::Expired => Effect::Soft,
+            // Tried to the end, so something lasted; it may be the mailbox.
+            Self::RecipientRestricted | Self::SystemTrouble | Self::Unknown
+                if permanence == Permanence::Transient =>
+            {
                 Effect::Soft
             }
             Self::Complaint => Effect::Complaint,
             Self::OptOut => Effect::OptOut,
             _ => Effect::None,
+        }
+    }
+}
+
+impl Permanence {
+    /// The stable name, as in `transient`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Permanent => "permanent",
+            Self::Transient => "transient",
+            Self::Unknown => "unknown",
         }
     }
 }

@@ -1,12 +1,25 @@
-//! A [`Classification`] is what a refusal means: its cause, whose fault it is, what it does, and what decided.
+//! A [`Classification`] is what a [`Refusal`] means: its cause, whose fault it is, what it does, and what decided.
 //!
 //! The text speaks before the status code, the status code before the reply code: servers choose
 //! codes carelessly and words with care.
 
-use super::cause::{Cause, Effect, Fault};
+use super::cause::{Cause, Effect, Fault, Permanence};
 use super::codes::blames_sender;
-use super::rules;
+use super::rules::Rules;
 use crate::mail::EnhancedStatus;
+
+/// What a server said when it did not take a message.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Refusal<'a> {
+    /// The enhanced status code.
+    pub status: Option<EnhancedStatus>,
+    /// The SMTP reply code.
+    pub reply_code: Option<u16>,
+    /// Its words, in any layout; codes and addresses among them do no harm.
+    pub text: &'a str,
+    /// Who said it: names of the refusing host, and the recipient's domain. Hosts in the text count as well.
+    pub hosts: &'a [&'a str],
+}
 
 /// What a refusal means.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,70 +28,74 @@ pub struct Classification {
     pub cause: Cause,
     /// Who would have to change something.
     pub fault: Fault,
+    /// Whether trying again later could help.
+    pub permanence: Permanence,
     /// What it does to the recipient's record.
     pub effect: Effect,
     /// What decided: `text:` and the id of a rule, `status:5.1.1`, `reply:550`, or `none`.
     pub rule: String,
+    /// The words by which the rule decided, in lower case; absent where the codes sufficed.
+    pub matched: Option<String>,
 }
 
 impl Classification {
-    /// A cause that changes nothing.
-    pub(super) fn without_effect(cause: Cause, rule: String) -> Self {
+    /// What follows from a cause that the rule found.
+    pub(super) fn of(cause: Cause, permanence: Permanence, rule: String) -> Self {
         Self {
             cause,
             fault: cause.fault(),
-            effect: Effect::None,
+            permanence,
+            effect: cause.effect(permanence),
             rule,
+            matched: None,
         }
+    }
+
+    /// A cause that changes nothing.
+    pub(super) fn without_effect(cause: Cause, rule: String) -> Self {
+        Self {
+            effect: Effect::None,
+            ..Self::of(cause, Permanence::Unknown, rule)
+        }
+    }
+
+    /// Whether a rule decided rather than a bare code.
+    pub(super) fn is_by_rule(&self) -> bool {
+        self.rule.starts_with("text:")
     }
 }
 
 /// Says what a final failure means.
 ///
 /// ```
-/// use sendgate::bounce::{Cause, Effect, classify};
+/// use sendgate::bounce::{Cause, Effect, Refusal, Rules, classify};
 ///
-/// let full = classify(None, Some(550), "550 Mailbox full");
+/// let refusal = Refusal { text: "550 Mailbox full", reply_code: Some(550), ..Refusal::default() };
+/// let full = classify(&refusal, &Rules::built_in());
 /// assert_eq!((full.cause, full.effect), (Cause::MailboxFull, Effect::Soft));
 /// ```
 #[must_use]
-pub fn classify(
-    status: Option<EnhancedStatus>,
-    reply_code: Option<u16>,
-    text: &str,
-) -> Classification {
-    let by_text = rules::find(text, status);
-    let (cause, rule) = by_text
-        .map(|rule| (rule.cause, format!("text:{}", rule.id)))
-        .or_else(|| {
-            let status = status?;
-            by_status(status).map(|cause| (cause, format!("status:{status}")))
-        })
-        .or_else(|| reply_code.map(|code| (by_reply(code), format!("reply:{code}"))))
-        .unwrap_or((Cause::Unknown, "none".to_owned()));
-    // B3: 5.7.x never marks the recipient, whatever the words are.
-    if let Some(status) = status.filter(|status| blames_sender(*status)) {
-        return Classification::without_effect(
-            cause,
-            match cause.permanent_effect() {
-                Effect::None => rule,
-                _ => format!("status:{status}"),
-            },
-        );
-    }
-    let effect = if !is_transient(status, reply_code) {
-        cause.permanent_effect()
-    } else if by_text.is_some() && cause.fault() == Fault::Sender {
-        // The recipient is not charged for a sender that was slowed down for too long.
-        Effect::None
-    } else {
-        Effect::Soft
+pub fn classify(refusal: &Refusal<'_>, rules: &Rules) -> Classification {
+    let classification = match rules.decide(refusal) {
+        Some(decision) => {
+            let cause = decision.rule.cause;
+            let permanence = decision.rule.permanence;
+            let permanence = permanence.unwrap_or_else(|| refusal.permanence(cause));
+            Classification {
+                matched: decision.words,
+                ..Classification::of(cause, permanence, format!("text:{}", decision.rule.id))
+            }
+        }
+        None => by_codes(refusal),
     };
-    Classification {
-        cause,
-        fault: cause.fault(),
-        effect,
-        rule,
+    // B3: 5.7.x never marks the recipient, whatever the words are.
+    match refusal.status.filter(|status| blames_sender(*status)) {
+        Some(status) if classification.effect != Effect::None => Classification {
+            effect: Effect::None,
+            rule: format!("status:{status}"),
+            ..classification
+        },
+        _ => classification,
     }
 }
 
@@ -86,13 +103,11 @@ pub fn classify(
 ///
 /// A transient refusal means nothing, because the client tries again.
 #[must_use]
-pub fn classify_refusal(
-    reply_code: u16,
-    status: Option<EnhancedStatus>,
-    text: &str,
-) -> Classification {
-    let classification = classify(status, Some(reply_code), text);
-    if !(500..600).contains(&reply_code) || is_transient(status, None) {
+pub fn classify_refusal(refusal: &Refusal<'_>, rules: &Rules) -> Classification {
+    let classification = classify(refusal, rules);
+    let reply_code = refusal.reply_code.unwrap_or_default();
+    let is_transient = refusal.status.is_some_and(|status| status.class() == 4);
+    if !(500..600).contains(&reply_code) || is_transient {
         return Classification {
             effect: Effect::None,
             rule: format!("reply:{reply_code}"),
@@ -100,21 +115,46 @@ pub fn classify_refusal(
         };
     }
     // RFC 5321 §4.2.3: 552 is "exceeded storage allocation". Only after data can it mean the message's size.
-    if reply_code == 552 && status.is_none() && classification.cause == Cause::Unknown {
-        return Classification {
-            cause: Cause::MailboxFull,
-            fault: Fault::Recipient,
-            effect: Effect::Soft,
-            rule: "reply:552".to_owned(),
-        };
+    if reply_code == 552 && refusal.status.is_none() && classification.cause == Cause::Unknown {
+        let rule = "reply:552".to_owned();
+        return Classification::of(Cause::MailboxFull, Permanence::Transient, rule);
     }
     classification
 }
 
-/// A doubt between permanent and transient is settled in favour of the recipient.
-fn is_transient(status: Option<EnhancedStatus>, reply_code: Option<u16>) -> bool {
-    status.is_some_and(|status| status.class() == 4)
-        || reply_code.is_some_and(|code| (400..500).contains(&code))
+impl Refusal<'_> {
+    /// Whether it lasts. A doubt is settled in favour of the recipient.
+    fn permanence(&self, cause: Cause) -> Permanence {
+        let class = |wanted: u16| {
+            self.status
+                .is_some_and(|status| u16::from(status.class()) == wanted)
+                || self.reply_code.is_some_and(|code| code / 100 == wanted)
+        };
+        if class(4) {
+            Permanence::Transient
+        } else if let Some(permanence) = cause.permanence() {
+            permanence
+        } else if class(5) {
+            Permanence::Permanent
+        } else {
+            Permanence::Unknown
+        }
+    }
+}
+
+/// What the codes tell where no rule holds.
+fn by_codes(refusal: &Refusal<'_>) -> Classification {
+    let by_status = refusal
+        .status
+        .and_then(|status| Some((by_status(status)?, format!("status:{status}"))));
+    let by_reply = || {
+        let code = refusal.reply_code?;
+        Some((by_reply(code), format!("reply:{code}")))
+    };
+    let (cause, rule) = by_status
+        .or_else(by_reply)
+        .unwrap_or((Cause::Unknown, "none".to_owned()));
+    Classification::of(cause, refusal.permanence(cause), rule)
 }
 
 /// The registry of RFC 3463 and its successors (IANA, "SMTP Enhanced Status Codes").
@@ -139,6 +179,7 @@ fn by_status(status: EnhancedStatus) -> Option<Cause> {
         (3, 6) => None,
         (3, _) => Some(Cause::SystemTrouble),
         (4, 1 | 2) => Some(Cause::HostUnreachable),
+        (4, 3) => Some(Cause::DnsFailure),
         // 5.4.4 alone may be a fault of our own resolver. Hard needs words such as "host not found".
         (4, 7) => Some(Cause::Expired),
         (4, _) => Some(Cause::Routing),
@@ -155,7 +196,8 @@ fn by_policy_detail(detail: u16) -> Cause {
     match detail {
         2 => Cause::RecipientRestricted,
         4 | 5 | 8..=14 | 30 => Cause::Security,
-        7 | 20..=26 | 29 | 509 | 515 => Cause::Authentication,
+        25 => Cause::ReverseDns,
+        7 | 20..=24 | 26 | 29 | 509 | 515 => Cause::Authentication,
         27 => Cause::SenderRejected,
         28 => Cause::RateLimited,
         606..=649 => Cause::Blocked,

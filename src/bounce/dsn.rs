@@ -1,53 +1,186 @@
 //! A delivery status notification: RFC 3464, and RFC 6533 for addresses beyond ASCII.
 
+mod address;
+mod groups;
+
+use std::borrow::Cow;
+
 use super::codes::{better, reply_code_in, says_little, status_in};
 use super::field::{Field, all, fields, first, split_type};
 use super::part::Message;
-use super::recipient::{Action, ReportedRecipient};
-use super::text::{told_about, without_returned_message};
+use super::recipient::{Action, Identity, ReportedRecipient};
+use super::text::{self, told_about, without_returned_message};
 use super::{Kind, Limits, Report};
 use crate::mail::EnhancedStatus;
 
-/// Longest address that is believed to be one, in octets. RFC 5321 allows 254; xtext needs more.
-const ADDRESS_LIMIT: usize = 1000;
+use address::address;
+pub(super) use address::bare_address;
+use groups::{Groups, RECIPIENT_FIELDS};
 
-/// Reads the report, if the message has a delivery status part.
+/// Fields with which the content of a delivery status part begins.
+const OPENING_FIELDS: [&str; 6] = [
+    "reporting-mta",
+    "original-envelope-id",
+    "received-from-mta",
+    "arrival-date",
+    "final-recipient",
+    "original-recipient",
+];
+
+/// Fields in which reporters put what the refusing host said; the second is Exchange's.
+const DIAGNOSTIC_FIELDS: [&str; 2] = ["diagnostic-code", "x-supplementary-info"];
+
+/// Reads the report, if the message has a delivery status part, whatever that part is called.
 ///
 /// A report within the returned message is not ours to read, and such parts are never opened.
 pub(super) fn read(message: &Message<'_>, limits: &Limits) -> Option<Report> {
-    let part = message.part(&[
+    let known = message.part(&[
         "message/delivery-status",
         "message/global-delivery-status",
         // Not registered, yet seen.
         "text/delivery-status",
-    ])?;
-    let text = String::from_utf8_lossy(&part.content(limits.size_limit)).into_owned();
+        "message/delivery-status-notification",
+    ]);
+    let content = match known {
+        Some(part) => part.content(limits.size_limit),
+        None => mislabelled(message, limits)?,
+    };
+    Some(read_content(&content, message, limits))
+}
+
+/// Reads a report whose fields stand in the text that a mail server wrote, without a part of their own.
+pub(super) fn read_in_text(message: &Message<'_>, limits: &Limits) -> Option<Report> {
+    let [only] = &*message.parts else { return None };
+    if !only.is("text/plain") || !text::is_from_mail_server(message.fields()) {
+        return None;
+    }
+    let words = only.text(limits.header_limit);
+    let start = line_with(&words, "reporting-mta:").or(line_with(&words, "final-recipient:"))?;
+    let content = without_mime(&words[start..]);
+    let report = read_content(content.as_bytes(), message, limits);
+    (!report.recipients.is_empty()).then_some(report)
+}
+
+/// Reads the fields of a report that stand among its words, as in a message whose parts cannot be told apart.
+pub(super) fn read_among_words(
+    words: &str,
+    message: &Message<'_>,
+    limits: &Limits,
+) -> Option<Report> {
+    line_with(words, "final-recipient:")?;
+    let groups = Groups::read(words.as_bytes(), limits);
+    let names_somebody = groups
+        .recipients
+        .iter()
+        .any(|group| recipient(group, limits).is_some());
+    names_somebody.then(|| read_content(words.as_bytes(), message, limits))
+}
+
+/// Where the first line starts that begins with `name`, in any case.
+fn line_with(text: &str, name: &str) -> Option<usize> {
+    let mut start = 0;
+    for line in text.split_inclusive('\n') {
+        let begins = line
+            .get(..name.len())
+            .is_some_and(|begin| begin.eq_ignore_ascii_case(name));
+        if begins {
+            return Some(start);
+        }
+        start += line.len();
+    }
+    None
+}
+
+/// The text in front of a line that ends a part.
+fn without_mime(text: &str) -> &str {
+    text.find("\n--").map_or(text, |end| &text[..end])
+}
+
+/// The content of a part that has the wrong type, if it begins as no other part does.
+fn mislabelled<'a>(message: &Message<'a>, limits: &Limits) -> Option<Cow<'a, [u8]>> {
+    if message.parts.len() < 2 {
+        return None;
+    }
+    let candidates = message
+        .parts
+        .iter()
+        .filter(|part| part.is_any(&["text/plain", "application/octet-stream"]));
+    candidates
+        .map(|part| part.content(limits.size_limit))
+        .find(|content| is_delivery_status(content, limits))
+}
+
+fn is_delivery_status(content: &[u8], limits: &Limits) -> bool {
+    let content = content.trim_ascii_start();
+    let mut names = fields(content, limits.header_limit)
+        .map(|field| field.name)
+        .take(40);
+    let is_one_of = |name: &str, known: &[&str]| known.iter().any(|k| name.eq_ignore_ascii_case(k));
+    names.next().is_some_and(|opening| {
+        // Lines that are no fields are skipped, so the first field may stand far below.
+        content.starts_with(opening.as_bytes())
+            && is_one_of(opening, &OPENING_FIELDS)
+            && (is_one_of(opening, &RECIPIENT_FIELDS)
+                || names.any(|name| is_one_of(name, &RECIPIENT_FIELDS)))
+    })
+}
+
+/// Reads the fields of a report; what they leave open is asked of the words to a person.
+fn read_content(content: &[u8], message: &Message<'_>, limits: &Limits) -> Report {
+    let groups = Groups::read(content, limits);
     let mut report = Report::empty(Kind::Unreadable);
     let mut texts = Vec::new();
-    for group in groups(&text) {
-        if group.len() > limits.header_limit {
-            continue;
-        }
-        let fields: Vec<_> = fields(group).collect();
-        let mta = first(&fields, "reporting-mta").map(|mta| split_type(mta).1.to_owned());
-        report.reporting_mta = report.reporting_mta.or(mta);
-        let arrival = first(&fields, "arrival-date").map(str::to_owned);
-        report.arrival_date = report.arrival_date.or(arrival);
-        if report.recipients.len() >= limits.recipient_limit {
-            break;
-        }
-        if let Some((recipient, diagnostic)) = recipient(&fields, limits) {
-            report.recipients.push(recipient);
-            texts.push(diagnostic);
+    let mut nameless = groups.nameless;
+    for group in groups.recipients {
+        match recipient(&group, limits) {
+            Some((recipient, diagnostic)) => {
+                report.recipients.push(recipient);
+                texts.push(diagnostic);
+            }
+            None if nameless.is_empty() => nameless = group,
+            None => {}
         }
     }
-    ask_the_words(message, limits, &mut report.recipients, &mut texts);
-    for (recipient, text) in report.recipients.iter_mut().zip(&texts) {
-        recipient.decide(text);
+    if report.recipients.is_empty() {
+        report = named_by_words(&nameless, message, limits);
+    } else {
+        ask_the_words(message, limits, &mut report.recipients, &mut texts);
+        for (recipient, text) in report.recipients.iter_mut().zip(&texts) {
+            recipient.decide(text);
+        }
+        report.kind = kind(&report.recipients);
     }
-    report.kind = kind(&report.recipients);
-    report.message_id = message.returned_message_id(limits);
-    Some(report)
+    let of_message = |name| first(&groups.message, name).map(str::to_owned);
+    report.reporting_mta = of_message("reporting-mta").map(|mta| split_type(&mta).1.to_owned());
+    report.arrival_date = of_message("arrival-date");
+    // Postfix names the reverse-path it would have sent the report to.
+    let sender =
+        all(&groups.message, "x-postfix-sender").map(|value| split_type(value).1.to_owned());
+    report.return_paths.extend(sender.take(1));
+    report
+}
+
+/// The report that the words to a person give where the fields name nobody.
+///
+/// If it is about one recipient, the outcome that stood without a name is theirs.
+fn named_by_words(nameless: &[Field<'_>], message: &Message<'_>, limits: &Limits) -> Report {
+    let Some(mut report) = text::read(message, limits) else {
+        return Report::empty(Kind::Unreadable);
+    };
+    if let [recipient] = &mut *report.recipients
+        && !nameless.is_empty()
+    {
+        let (outcome, diagnostic) = outcome(nameless, String::new(), limits);
+        recipient.action = outcome.action.or(recipient.action);
+        recipient.status = better(outcome.status, recipient.status);
+        recipient.reply_code = outcome.reply_code.or(recipient.reply_code);
+        recipient.remote_mta = outcome.remote_mta;
+        recipient.diagnostic = outcome.diagnostic.or(recipient.diagnostic.take());
+        let told = recipient.diagnostic.clone().unwrap_or(diagnostic);
+        recipient.decide(&told);
+        report.kind = kind(&report.recipients);
+    }
+    report
 }
 
 /// Fills in what the words to a person tell of recipients for whom the report has no diagnostic.
@@ -84,61 +217,64 @@ fn leaves_open(status: EnhancedStatus) -> bool {
     says_little(status) || (status.subject(), status.detail()) == (4, 4)
 }
 
-/// The groups of fields: empty lines stand between them.
-fn groups(text: &str) -> impl Iterator<Item = &str> {
-    let mut rest = text;
-    std::iter::from_fn(move || {
-        // Some servers end with many empty lines, and one empty group is as good as a thousand.
-        rest = rest.trim_start_matches(['\r', '\n']);
-        if rest.is_empty() {
-            return None;
-        }
-        let mut end = 0;
-        for line in rest.split_inclusive('\n') {
-            end += line.len();
-            if line.trim_end_matches(['\r', '\n']).is_empty() {
-                break;
-            }
-        }
-        let (group, after) = rest.split_at(end);
-        rest = after;
-        Some(group)
-    })
-}
-
-/// The recipient of a group and the text that tells why; nothing for the fields of the whole message.
+/// The recipient of a group and the text that tells why; nothing where no address can be read.
 fn recipient(fields: &[Field<'_>], limits: &Limits) -> Option<(ReportedRecipient, String)> {
-    let of = |name| first(fields, name).and_then(address);
+    let of = |name| all(fields, name).find_map(address);
     let last = of("final-recipient");
     let original = of("original-recipient");
-    let mut recipient = ReportedRecipient::named(last.or_else(|| original.clone())?);
+    // Where mail was delivered to in the end (Sendmail); better than nobody.
+    let named = last
+        .or_else(|| original.clone())
+        .or_else(|| of("x-actual-recipient"))?;
+    let (mut recipient, diagnostic) = outcome(fields, named, limits);
+    recipient.identity = match original {
+        Some(_) => Identity::OriginalRecipient,
+        None => Identity::FinalRecipient,
+    };
     recipient.original =
         original.filter(|original| !original.eq_ignore_ascii_case(&recipient.address));
-    // A repeated field is a broken report: the first one that can be read counts.
-    recipient.action = all(fields, "action").find_map(Action::parse);
-    recipient.remote_mta = first(fields, "remote-mta").map(|mta| split_type(mta).1.to_owned());
-    let told: Vec<_> = all(fields, "diagnostic-code")
-        .map(|value| split_type(value).1)
-        .collect();
-    let diagnostic = cut(told.join(" "), limits.text_limit);
-    let field = all(fields, "status")
-        .find_map(|value| EnhancedStatus::parse_prefix(value.as_bytes()))
-        .map(|(status, _)| status);
-    recipient.status = better(field, status_in(&diagnostic));
-    recipient.reply_code = reply_code_in(&diagnostic);
-    recipient.diagnostic = (!diagnostic.is_empty()).then(|| diagnostic.clone());
     Some((recipient, diagnostic))
 }
 
+/// What the fields of a group say became of `address`, and the text that tells why.
+fn outcome(fields: &[Field<'_>], address: String, limits: &Limits) -> (ReportedRecipient, String) {
+    let mut recipient = ReportedRecipient::named(address);
+    // A repeated field is a broken report: the first one that can be read counts.
+    recipient.action = all(fields, "action").find_map(Action::parse);
+    recipient.remote_mta = first(fields, "remote-mta").map(|mta| split_type(mta).1.to_owned());
+    let diagnostic = diagnostic(fields, limits.text_limit);
+    // Of several codes, the one that tells most.
+    let field = all(fields, "status")
+        .filter_map(|value| EnhancedStatus::parse_prefix(value.as_bytes()))
+        .map(|(status, _)| status)
+        .reduce(|one, other| better(Some(one), Some(other)).unwrap_or(one));
+    recipient.status = better(field, status_in(&diagnostic));
+    recipient.reply_code = reply_code_in(&diagnostic);
+    recipient.diagnostic = (!diagnostic.is_empty()).then(|| diagnostic.clone());
+    (recipient, diagnostic)
+}
+
+fn diagnostic(fields: &[Field<'_>], limit: usize) -> String {
+    let told = DIAGNOSTIC_FIELDS.iter().find_map(|name| {
+        let told: Vec<_> = all(fields, name).map(|value| split_type(value).1).collect();
+        (!told.is_empty()).then(|| told.join(" "))
+    });
+    cut(told.unwrap_or_default(), limit)
+}
+
+/// What the report is as a whole. Where nothing says what was done, the class of the status does.
 fn kind(recipients: &[ReportedRecipient]) -> Kind {
-    let has = |wanted| {
-        recipients
-            .iter()
-            .any(|recipient| recipient.action == wanted)
+    let done = |recipient: &ReportedRecipient| {
+        recipient
+            .action
+            .or_else(|| match recipient.status?.class() {
+                2 => Some(Action::Delivered),
+                4 => Some(Action::Delayed),
+                _ => None,
+            })
     };
-    if recipients.is_empty() {
-        Kind::Unreadable
-    } else if has(Some(Action::Failed)) {
+    let has = |wanted| recipients.iter().any(|recipient| done(recipient) == wanted);
+    if has(Some(Action::Failed)) {
         Kind::Bounce
     } else if has(Some(Action::Delayed)) {
         Kind::Delayed
@@ -147,97 +283,6 @@ fn kind(recipients: &[ReportedRecipient]) -> Kind {
     } else {
         Kind::Delivered
     }
-}
-
-/// The address in `rfc822; User+2Btag@example.com` or `utf-8; us\x{E9}r@example.com`.
-fn address(value: &str) -> Option<String> {
-    let (kind, text) = split_type(value);
-    let bare = bare_address(text);
-    let decoded = if kind.eq_ignore_ascii_case("utf-8") {
-        from_utf8_xtext(bare)
-    } else {
-        from_xtext(bare)
-    };
-    let is_one = !decoded.is_empty() && !decoded.starts_with('@');
-    (is_one && decoded.len() <= ADDRESS_LIMIT).then_some(decoded)
-}
-
-/// The address without brackets and without what follows it.
-pub(super) fn bare_address(text: &str) -> &str {
-    let text = text.trim();
-    let text = match text.split_once('<') {
-        Some((_, inner)) => inner.split('>').next().unwrap_or_default().trim(),
-        None if text.starts_with('"') => text,
-        None => text.split_whitespace().next().unwrap_or_default(),
-    };
-    // A source route, RFC 5321 appendix C: only its last element is the address.
-    match text.split_once(':') {
-        Some((route, address)) if route.starts_with('@') => address,
-        _ => text,
-    }
-}
-
-/// Undoes xtext (RFC 3461 §4) as far as it is certain.
-///
-/// RFC 3464 wants plain addresses here, but many servers copy ORCPT as it came. `+AB` may be a tag of the
-/// address; only `+2B`, `+3D` and octets beyond ASCII have no other reason to be there.
-fn from_xtext(text: &str) -> String {
-    let bytes = text.as_bytes();
-    let mut decoded = Vec::with_capacity(bytes.len());
-    let mut at = 0;
-    while at < bytes.len() {
-        match (bytes[at], bytes.get(at + 1..at + 3).and_then(hex_pair)) {
-            (b'+', Some(octet)) if octet == b'+' || octet == b'=' || octet >= 0x80 => {
-                decoded.push(octet);
-                at += 3;
-            }
-            (octet, _) => {
-                decoded.push(octet);
-                at += 1;
-            }
-        }
-    }
-    String::from_utf8(decoded).unwrap_or_else(|_| text.to_owned())
-}
-
-/// Two hexadecimal digits, upper case as RFC 3461 demands.
-fn hex_pair(pair: &[u8]) -> Option<u8> {
-    let digit = |b: u8| match b {
-        b'0'..=b'9' => Some(b - b'0'),
-        b'A'..=b'F' => Some(b - b'A' + 10),
-        _ => None,
-    };
-    match pair {
-        [high, low] => Some(digit(*high)? * 16 + digit(*low)?),
-        _ => None,
-    }
-}
-
-/// Undoes the `\x{E9}` of RFC 6533 §3.
-fn from_utf8_xtext(text: &str) -> String {
-    let mut decoded = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some(start) = rest.find("\\x{") {
-        decoded.push_str(&rest[..start]);
-        let inner = &rest[start + 3..];
-        let letter = inner.find('}').filter(|&end| end <= 6).and_then(|end| {
-            let code = u32::from_str_radix(&inner[..end], 16).ok()?;
-            let letter = char::from_u32(code).filter(|letter| !letter.is_control())?;
-            Some((letter, &inner[end + 1..]))
-        });
-        match letter {
-            Some((letter, after)) => {
-                decoded.push(letter);
-                rest = after;
-            }
-            None => {
-                decoded.push_str("\\x{");
-                rest = inner;
-            }
-        }
-    }
-    decoded.push_str(rest);
-    decoded
 }
 
 /// The text, cut to a limit at the boundary of a letter.

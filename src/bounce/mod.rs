@@ -10,20 +10,24 @@ mod codes;
 mod dsn;
 mod feedback;
 mod field;
+mod origin;
 mod part;
+mod reader;
 mod recipient;
 mod reply;
 mod rules;
 #[cfg(test)]
 mod tests;
 mod text;
+mod unsubscribe;
 
 use serde::Serialize;
 
-pub use cause::{Cause, Effect, Fault};
-pub use classify::{Classification, classify, classify_refusal};
-pub use recipient::{Action, ReportedRecipient};
-pub use reply::understand_text;
+pub use cause::{Cause, Effect, Fault, Permanence};
+pub use classify::{Classification, Refusal, classify, classify_refusal};
+pub use reader::Reader;
+pub use recipient::{Action, Identity, ReportedRecipient};
+pub use rules::{RuleProblem, Rules, RulesError};
 
 use part::Message;
 
@@ -32,7 +36,8 @@ use part::Message;
 pub struct Limits {
     /// Octets read of a message. The report stands in front of the returned message, so the rest is not missed.
     pub size_limit: usize,
-    /// Octets of one header block, and of one group of fields in a report.
+    /// Octets kept of the fields of one header block, and of one group of fields in a report.
+    /// A field may use half of what is left.
     pub header_limit: usize,
     /// Parts read of one message.
     pub part_limit: usize,
@@ -47,7 +52,7 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            size_limit: 256 * 1024,
+            size_limit: 1024 * 1024,
             header_limit: 64 * 1024,
             part_limit: 100,
             depth_limit: 4,
@@ -93,6 +98,12 @@ pub struct Report {
     pub arrival_date: Option<String>,
     /// Message-ID of the message that was sent, without its angle brackets.
     pub message_id: Option<String>,
+    /// Addresses that may be our own reverse-path, in the order in which they are likely to be it,
+    /// each once and few. Nothing here was decided by them.
+    pub return_paths: Vec<String>,
+    /// What an automatic reply says about its author, such as that they left the company.
+    /// It changes nothing; a person may look into it.
+    pub hint: Option<Cause>,
 }
 
 impl Report {
@@ -104,11 +115,13 @@ impl Report {
             reporting_mta: None,
             arrival_date: None,
             message_id: None,
+            return_paths: Vec::new(),
+            hint: None,
         }
     }
 }
 
-/// Reads a message that came back.
+/// Reads a message that came back, and judges it by the built-in rules; a [`Reader`] goes by others.
 ///
 /// Never fails and never panics: what cannot be read is [`Kind::Unreadable`] or [`Kind::Other`].
 /// The work is linear in `limits.size_limit`. Line ends may be CRLF, LF or CR.
@@ -126,14 +139,34 @@ impl Report {
 /// ```
 #[must_use]
 pub fn understand(bytes: &[u8], limits: &Limits) -> Report {
+    Reader::new(*limits, Rules::built_in()).understand(bytes)
+}
+
+/// Reads a text such as `550 5.1.1 <a@example.com> User unknown` as the diagnostic of a final failure,
+/// and judges it by the built-in rules; a [`Reader`] goes by others.
+///
+/// The recipient is the first address in the text, or empty where there is none.
+#[must_use]
+pub fn understand_text(text: &str, limits: &Limits) -> Report {
+    Reader::new(*limits, Rules::built_in()).understand_text(text)
+}
+
+/// Reads a message without judging it yet.
+fn read(bytes: &[u8], limits: &Limits) -> Report {
     let bytes = part::with_line_feeds(part::whole_lines(bytes, limits.size_limit));
     let Some(message) = Message::read(&bytes, limits) else {
         return Report::empty(Kind::Unreadable);
     };
+    let message = message.unwrapped(limits).unwrap_or(message);
     // The order matters: a report also says that it was written by a machine, and a report about
     // a failed opt-out would otherwise be taken for one.
-    dsn::read(&message, limits)
+    let mut report = dsn::read(&message, limits)
         .or_else(|| feedback::read(&message, limits))
         .or_else(|| text::read(&message, limits))
-        .unwrap_or_else(|| Report::empty(autoreply::kind(&message)))
+        .or_else(|| dsn::read_in_text(&message, limits))
+        .or_else(|| autoreply::read(&message, limits))
+        .or_else(|| unsubscribe::read(&message, limits))
+        .unwrap_or_else(|| Report::empty(Kind::Other));
+    origin::complete(&mut report, &message, limits);
+    report
 }

@@ -11,20 +11,44 @@ use mail_parser::decoders::quoted_printable::quoted_printable_decode;
 use memchr::{memchr, memmem, memrchr2};
 
 use super::Limits;
-use super::field::{Field, fields, first, parameter};
+use super::field::{Field, fields, first, in_clear, parameter};
+
+/// Types of the part in which the header of the message that was sent comes back.
+const RETURNED: [&str; 6] = [
+    "message/rfc822",
+    "message/global",
+    "text/rfc822-headers",
+    "text/rfc822-header",
+    "message/global-headers",
+    "message/rfc822-headers",
+];
+
+/// Octets of a line that may be a boundary. RFC 2046 §5.1.1 allows 70.
+const BOUNDARY_LIMIT: usize = 200;
+
+/// Octets in front of the first boundary that say nothing: "This is a MIME-encapsulated message."
+const PREAMBLE_LIMIT: usize = 200;
 
 /// A message: its header and its parts in order, multiparts resolved.
 pub(super) struct Message<'a> {
-    header: String,
+    fields: Vec<Field<'a>>,
     /// Leaves in order. A message that is no multipart has exactly one.
     pub(super) parts: Vec<Part<'a>>,
 }
 
 /// One leaf.
 pub(super) struct Part<'a> {
-    content_type: String,
-    encoding: String,
+    content_type: Cow<'a, str>,
+    encoding: Encoding,
     body: &'a [u8],
+}
+
+/// How the content was made fit for the way.
+#[derive(Clone, Copy)]
+enum Encoding {
+    None,
+    Base64,
+    QuotedPrintable,
 }
 
 /// The lines that fit into the limit. Half a line could say something else: `5.1.10` is not `5.1.1`.
@@ -46,33 +70,42 @@ pub(super) fn with_line_feeds(bytes: &[u8]) -> Cow<'_, [u8]> {
 }
 
 impl<'a> Message<'a> {
-    /// Cuts a message; nothing if its header does not end within the limit.
+    /// Cuts a message; nothing if its header is long and does not end.
     pub(super) fn read(bytes: &'a [u8], limits: &Limits) -> Option<Self> {
         let (header, body) = split_header(bytes);
-        if header.len() > limits.header_limit {
+        if body.is_empty() && header.len() > limits.header_limit && !ends_with_empty_line(header) {
             return None;
         }
-        let header = lossy(header);
+        let fields: Vec<_> = fields(header, limits.header_limit).collect();
+        let whole = Part {
+            content_type: first(&fields, "content-type")
+                .map_or(Cow::Borrowed(""), |value| Cow::Owned(value.to_owned())),
+            encoding: Encoding::of(first(&fields, "content-transfer-encoding")),
+            body,
+        };
         let mut parts = Vec::new();
-        collect(
-            Part::new(&header, body, "text/plain"),
-            limits,
-            0,
-            &mut parts,
-        );
-        Some(Self { header, parts })
+        collect(whole, limits, 0, &mut parts);
+        Some(Self { fields, parts })
     }
 
     /// The fields of the header.
-    pub(super) fn fields(&self) -> Vec<Field<'_>> {
-        fields(&self.header).collect()
+    pub(super) fn fields(&self) -> &[Field<'a>] {
+        &self.fields
+    }
+
+    /// The value of the first field of that name; empty where there is none.
+    pub(super) fn field(&self, name: &str) -> &str {
+        first(&self.fields, name).unwrap_or_default()
+    }
+
+    /// The subject in clear: encoded words (RFC 2047) are resolved.
+    pub(super) fn subject(&self) -> Cow<'_, str> {
+        in_clear(self.field("subject"))
     }
 
     /// The first part of one of these types.
     pub(super) fn part(&self, types: &[&str]) -> Option<&Part<'a>> {
-        self.parts
-            .iter()
-            .find(|part| types.iter().any(|wanted| part.is(wanted)))
+        self.parts.iter().find(|part| part.is_any(types))
     }
 
     /// What it says to a person: the first text part.
@@ -83,60 +116,94 @@ impl<'a> Message<'a> {
             .unwrap_or_default()
     }
 
-    /// Message-ID of the message that was sent, from the header that came back with the report.
-    pub(super) fn returned_message_id(&self, limits: &Limits) -> Option<String> {
-        let header = self.returned_header(limits)?;
-        let found = fields(&header)
-            .find(|field| field.name.eq_ignore_ascii_case("message-id"))
-            .map(|field| field.value.trim_matches(['<', '>']).to_owned());
-        found.filter(|id| !id.is_empty())
+    /// The header of the message that was sent, if it came back.
+    pub(super) fn returned_header(&self, limits: &Limits) -> Option<Cow<'a, [u8]>> {
+        returned_header(&self.parts, limits)
     }
 
-    /// The header of the message that was sent, if it came back.
-    pub(super) fn returned_header(&self, limits: &Limits) -> Option<String> {
-        let part = self.part(&[
-            "message/rfc822",
-            "message/global",
-            "text/rfc822-headers",
-            "message/global-headers",
-            "message/rfc822-headers",
-        ])?;
-        let bytes = part.content(limits.size_limit);
-        let start = bytes.iter().take_while(|b| b.is_ascii_whitespace()).count();
-        let (header, _) = split_header(&bytes[start..]);
-        Some(lossy(&header[..header.len().min(limits.header_limit)]))
+    /// The report within, where something on the way put all of it into a part and left its type outside.
+    ///
+    /// Somebody who passes a report on has a type of their own, and nested reports are not ours to read.
+    pub(super) fn unwrapped(&self, limits: &Limits) -> Option<Self> {
+        let content_type = self.field("content-type");
+        let was_report = is_type(content_type, "multipart/mixed")
+            && parameter(content_type, "report-type").is_some();
+        // A disclaimer may follow; words of a person would stand in front.
+        let whole = self.parts.first().filter(|part| part.is("message/rfc822"));
+        Self::read(whole.filter(|_| was_report)?.body, limits)
+    }
+}
+
+/// The header of the first of these parts that is a returned message or its header.
+pub(super) fn returned_header<'a>(parts: &[Part<'a>], limits: &Limits) -> Option<Cow<'a, [u8]>> {
+    let part = parts.iter().find(|part| part.is_any(&RETURNED))?;
+    Some(match part.content(limits.size_limit) {
+        Cow::Borrowed(bytes) => Cow::Borrowed(split_header(bytes.trim_ascii_start()).0),
+        Cow::Owned(bytes) => Cow::Owned(split_header(bytes.trim_ascii_start()).0.to_vec()),
+    })
+}
+
+impl Encoding {
+    fn of(field: Option<&str>) -> Self {
+        match field {
+            Some(name) if name.eq_ignore_ascii_case("base64") => Self::Base64,
+            Some(name) if name.eq_ignore_ascii_case("quoted-printable") => Self::QuotedPrintable,
+            _ => Self::None,
+        }
     }
 }
 
 impl<'a> Part<'a> {
     /// `default_type` is what a part without Content-Type is.
-    fn new(header: &str, body: &'a [u8], default_type: &str) -> Self {
-        let fields: Vec<_> = fields(header).collect();
-        let content_type = first(&fields, "content-type").unwrap_or(default_type);
-        let encoding = first(&fields, "content-transfer-encoding").unwrap_or_default();
-        Self {
-            content_type: content_type.to_owned(),
-            encoding: encoding.to_ascii_lowercase(),
+    fn new(piece: &'a [u8], default_type: &'static str, limits: &Limits) -> Self {
+        let (header, body) = split_header(piece);
+        let mut part = Self {
+            content_type: Cow::Borrowed(""),
+            encoding: Encoding::None,
             body,
+        };
+        for field in fields(header, limits.header_limit) {
+            if field.name.eq_ignore_ascii_case("content-type") && part.content_type.is_empty() {
+                part.content_type = field.value;
+            } else if field.name.eq_ignore_ascii_case("content-transfer-encoding") {
+                part.encoding = Encoding::of(Some(&field.value));
+            }
         }
+        if part.content_type.is_empty() {
+            part.content_type = Cow::Borrowed(default_type);
+        }
+        part
     }
 
-    /// Whether it is of that type, written in lower case.
+    /// Whether it is of that type, written in lower case. Without any, it is plain text (RFC 2045 §5.2).
     pub(super) fn is(&self, wanted: &str) -> bool {
-        let end = self
-            .content_type
-            .find(';')
-            .unwrap_or(self.content_type.len());
-        self.content_type[..end].trim().eq_ignore_ascii_case(wanted)
+        if self.content_type.is_empty() {
+            return wanted == "text/plain";
+        }
+        is_type(&self.content_type, wanted)
+    }
+
+    /// Whether it is of one of these types, written in lower case.
+    pub(super) fn is_any(&self, wanted: &[&str]) -> bool {
+        wanted.iter().any(|wanted| self.is(wanted))
+    }
+
+    /// Whether it is a message of its own, its header, or the fields of a report.
+    pub(super) fn is_message(&self) -> bool {
+        self.is("text/rfc822-headers")
+            || self
+                .content_type
+                .get(..8)
+                .is_some_and(|start| start.eq_ignore_ascii_case("message/"))
     }
 
     /// The content without its transfer encoding, at most `limit` octets of the encoded form.
     pub(super) fn content(&self, limit: usize) -> Cow<'a, [u8]> {
-        let body = &self.body[..self.body.len().min(limit)];
-        let decoded = match self.encoding.as_str() {
-            "base64" => base64_decode(body),
-            "quoted-printable" => quoted_printable_decode(body),
-            _ => None,
+        let body = whole_lines(self.body, limit);
+        let decoded = match self.encoding {
+            Encoding::Base64 => base64_decode(body),
+            Encoding::QuotedPrintable => quoted_printable_decode(body),
+            Encoding::None => None,
         };
         decoded.map_or(Cow::Borrowed(body), Cow::Owned)
     }
@@ -149,48 +216,102 @@ impl<'a> Part<'a> {
             .and_then(|name| charset_decoder(name.as_bytes()));
         match decoder {
             Some(decode) if !content.is_ascii() || content.contains(&0x1b) => decode(&content),
-            _ => lossy(&content),
+            _ => String::from_utf8_lossy(&content).into_owned(),
         }
     }
+}
+
+/// Whether a Content-Type is the wanted one, which is written in lower case.
+fn is_type(content_type: &str, wanted: &str) -> bool {
+    // A forgotten semicolon is seen: `text/plain charset="us-ascii"`.
+    let end = content_type
+        .find([';', ' ', '\t'])
+        .unwrap_or(content_type.len());
+    content_type[..end].eq_ignore_ascii_case(wanted)
 }
 
 /// Resolves multiparts into their leaves.
 fn collect<'a>(part: Part<'a>, limits: &Limits, depth: usize, leaves: &mut Vec<Part<'a>>) {
-    if leaves.len() >= limits.part_limit {
+    let room = limits.part_limit.saturating_sub(leaves.len());
+    if room == 0 {
         return;
     }
-    let content_type = part.content_type.clone();
-    let is_multipart = content_type
-        .get(..10)
-        .is_some_and(|start| start.eq_ignore_ascii_case("multipart/"));
-    let boundary = parameter(&content_type, "boundary").filter(|boundary| !boundary.is_empty());
-    match boundary {
-        Some(boundary) if is_multipart && depth < limits.depth_limit => {
-            let is_digest = content_type
-                .get(10..16)
-                .is_some_and(|subtype| subtype.eq_ignore_ascii_case("digest"));
-            let default_type = if is_digest {
-                "message/rfc822"
-            } else {
-                "text/plain"
-            };
-            let room = limits.part_limit - leaves.len();
-            for piece in pieces(part.body, boundary).into_iter().take(room) {
-                let (header, body) = split_header(piece);
-                if header.len() <= limits.header_limit {
-                    let inner = Part::new(&lossy(header), body, default_type);
-                    collect(inner, limits, depth + 1, leaves);
-                }
-            }
-        }
-        _ => leaves.push(part),
+    let pieces = if depth < limits.depth_limit {
+        pieces_of(&part, depth, room)
+    } else {
+        Vec::new()
+    };
+    if pieces.is_empty() {
+        leaves.push(part);
+        return;
+    }
+    let default_type = if is_type(&part.content_type, "multipart/digest") {
+        "message/rfc822"
+    } else {
+        "text/plain"
+    };
+    for piece in pieces {
+        let inner = Part::new(piece, default_type, limits);
+        collect(inner, limits, depth + 1, leaves);
     }
 }
 
+/// The pieces of a multipart, none if it is no multipart.
+///
+/// Some gateways rewrite the boundary in the header and not in the body, some lose the whole
+/// Content-Type: then the body tells.
+fn pieces_of<'a>(part: &Part<'a>, depth: usize, limit: usize) -> Vec<&'a [u8]> {
+    let is_lost = depth == 0 && part.content_type.is_empty();
+    let is_multipart = part
+        .content_type
+        .get(..10)
+        .is_some_and(|start| start.eq_ignore_ascii_case("multipart/"));
+    if !is_multipart && !is_lost {
+        return Vec::new();
+    }
+    let named = parameter(&part.content_type, "boundary").filter(|named| !named.is_empty());
+    let found = match named {
+        Some(boundary) => pieces(part.body, boundary.as_bytes(), limit),
+        None => Vec::new(),
+    };
+    if !found.is_empty() {
+        return found;
+    }
+    boundary_in(part.body)
+        // Behind words of its own, what has a boundary is the message that came back.
+        .filter(|boundary| !is_lost || begins_with_boundary(part.body, boundary))
+        .map(|boundary| pieces(part.body, boundary, limit))
+        .unwrap_or_default()
+}
+
+/// The boundary that a body shows: a line that begins with two dashes, and a Content- field behind it.
+fn boundary_in(body: &[u8]) -> Option<&[u8]> {
+    memmem::find_iter(body, b"--").find_map(|start| {
+        if start > 0 && body[start - 1] != b'\n' {
+            return None;
+        }
+        let line = &body[start + 2..];
+        let line = &line[..line.len().min(BOUNDARY_LIMIT + 2)];
+        let end = memchr(b'\n', line)?;
+        let next = body.get(start + 2 + end + 1..)?.get(..8)?;
+        let boundary = line[..end].trim_ascii_end();
+        let announces = next.eq_ignore_ascii_case(b"content-");
+        (announces && (1..=BOUNDARY_LIMIT).contains(&boundary.len())).then_some(boundary)
+    })
+}
+
+/// Whether nothing but the usual line on MIME stands in front of the first boundary.
+fn begins_with_boundary(body: &[u8], boundary: &[u8]) -> bool {
+    memmem::find(body, boundary).is_some_and(|start| {
+        // The line ends must make no difference.
+        let octets = body[..start].iter().filter(|&&b| b != b'\r');
+        octets.count() < PREAMBLE_LIMIT
+    })
+}
+
 /// What stands between the boundary lines. The last one may be missing: then the text ends the part.
-fn pieces<'a>(body: &'a [u8], boundary: &str) -> Vec<&'a [u8]> {
-    let mut delimiter = b"--".to_vec();
-    delimiter.extend_from_slice(boundary.as_bytes());
+fn pieces<'a>(body: &'a [u8], boundary: &[u8], limit: usize) -> Vec<&'a [u8]> {
+    let delimiter = [b"--", boundary].concat();
     let mut pieces = Vec::new();
     let mut open = None;
     for position in memmem::find_iter(body, &delimiter) {
@@ -207,7 +328,7 @@ fn pieces<'a>(body: &'a [u8], boundary: &str) -> Vec<&'a [u8]> {
             // An empty part has its boundary lines one upon the other.
             pieces.push(&body[start..position.max(start)]);
         }
-        if is_last {
+        if is_last || pieces.len() >= limit {
             return pieces;
         }
         open = memchr(b'\n', behind).map(|end| position + delimiter.len() + end + 1);
@@ -225,14 +346,14 @@ fn split_header(bytes: &[u8]) -> (&[u8], &[u8]) {
         let line = &bytes[start..start + length];
         start += length + 1;
         if line.is_empty() || line == b"\r" {
-            return (&bytes[..start], &bytes[start..]);
+            return bytes.split_at(start);
         }
     }
     (bytes, &[])
 }
 
-fn lossy(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
+fn ends_with_empty_line(header: &[u8]) -> bool {
+    header.ends_with(b"\n\n") || header.ends_with(b"\n\r\n")
 }
 
 #[cfg(test)]
@@ -245,7 +366,7 @@ mod tests {
         message
             .parts
             .into_iter()
-            .map(|part| part.content_type)
+            .map(|part| part.content_type.into_owned())
             .collect()
     }
 
@@ -266,6 +387,24 @@ mod tests {
         let message =
             "Content-Type: multipart/mixed; boundary=b\n\n--b\nContent-Type: text/x\n\nhello";
         assert_eq!(types(message), ["text/x"]);
+    }
+
+    #[test]
+    fn the_body_tells_the_boundary_that_the_header_lost() {
+        let body = "words\n--x/y\n\nhello\n--x/y\nContent-Type: text/x\n\nhello\n--x/y--\n";
+        let renamed = format!("Content-Type: multipart/report; boundary=other\n\n{body}");
+        assert_eq!(types(&renamed), ["text/plain", "text/x"]);
+        let lost = format!("Subject: x\n\n{body}");
+        assert_eq!(types(&lost), ["text/plain", "text/x"]);
+        let quoted = format!("Content-Type: text/plain\n\n{body}");
+        assert_eq!(types(&quoted), ["text/plain"]);
+    }
+
+    #[test]
+    fn a_subject_is_read_in_clear() {
+        let message = "Subject: =?utf-8?q?Abwesenheits?= =?utf-8?q?notiz?=\n\n";
+        let message = Message::read(message.as_bytes(), &Limits::default()).unwrap();
+        assert_eq!(message.subject(), "Abwesenheitsnotiz");
     }
 
     #[test]

@@ -2,8 +2,9 @@
 
 use serde::Serialize;
 
-use super::cause::{Cause, Effect, Fault};
-use super::classify::{Classification, classify};
+use super::cause::{Cause, Effect, Fault, Permanence};
+use super::classify::{Classification, Refusal, classify};
+use super::rules::Rules;
 use crate::mail::EnhancedStatus;
 
 /// What the reporting host did, RFC 3464 §2.3.3.
@@ -22,6 +23,24 @@ pub enum Action {
     Expanded,
 }
 
+/// What named the recipient of a report. Earlier ones are believed before later ones.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Identity {
+    /// Our own signed return path, to which the report came.
+    ReturnPath,
+    /// The report's field for the address that was written to: RFC 3464 §2.3.1, RFC 5965 §3.2.
+    OriginalRecipient,
+    /// A field of a certain program, as `X-Failed-Recipients`, or a provider's notification.
+    VendorField,
+    /// The report's field for the address that was reached, RFC 3464 §2.3.2.
+    FinalRecipient,
+    /// Words.
+    Text,
+    /// The To field of the message that came back, where the report itself names nobody.
+    ReturnedHeader,
+}
+
 /// One recipient of a report. Nothing in it is proven.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ReportedRecipient {
@@ -29,6 +48,8 @@ pub struct ReportedRecipient {
     pub address: String,
     /// The address that was written to, where the report gives another one.
     pub original: Option<String>,
+    /// What named the recipient: `original` where there is one, else `address`.
+    pub identity: Identity,
     /// What was done; absent where the report says nothing that can be read.
     pub action: Option<Action>,
     /// The enhanced status code.
@@ -43,10 +64,25 @@ pub struct ReportedRecipient {
     pub reason: Cause,
     /// Who would have to change something.
     pub fault: Fault,
+    /// Whether trying again later could help.
+    pub permanence: Permanence,
     /// What it does to the recipient's record.
     pub effect: Effect,
     /// What decided: `text:` and the id of a rule, `status:`, `reply:`, `action:` or `feedback:` with the value.
     pub rule: String,
+    /// The words by which the rule decided, in lower case; absent where it went by codes.
+    pub matched: Option<String>,
+    /// What the rules have still to be tried on; absent once it is decided.
+    #[serde(skip)]
+    undecided: Option<Words>,
+}
+
+/// What was said about a recipient.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Words {
+    /// Those that stand close to its address, where they are not all.
+    close: Option<String>,
+    all: String,
 }
 
 impl Action {
@@ -59,8 +95,12 @@ impl Action {
         let word = &value[..end];
         let known = [
             ("failed", Self::Failed),
-            // Not in the standard, yet some servers write it.
+            // Not in the standard, yet some servers write them.
             ("failure", Self::Failed),
+            ("error", Self::Failed),
+            ("expired", Self::Failed),
+            ("undeliverable", Self::Failed),
+            ("deferred", Self::Delayed),
             ("delayed", Self::Delayed),
             ("delivered", Self::Delivered),
             ("relayed", Self::Relayed),
@@ -89,6 +129,7 @@ impl ReportedRecipient {
         Self {
             address,
             original: None,
+            identity: Identity::Text,
             action: None,
             status: None,
             reply_code: None,
@@ -96,40 +137,80 @@ impl ReportedRecipient {
             remote_mta: None,
             reason: Cause::Unknown,
             fault: Fault::Unknown,
+            permanence: Permanence::Unknown,
             effect: Effect::None,
             rule: String::new(),
+            matched: None,
+            undecided: None,
         }
     }
 
-    /// Decides reason, fault and effect from the other fields; `text` is what the rules are tried on.
-    ///
-    /// Only `Action: failed` counts (B3).
+    /// Decides what the action alone decides; else `text` is what the rules will be tried on.
     pub(super) fn decide(&mut self, text: &str) {
-        let classification = classify(self.status, self.reply_code, text);
+        self.decide_by("", text);
+    }
+
+    /// The same with the words close to the recipient, which are tried before all words there are.
+    pub(super) fn decide_by(&mut self, close: &str, all: &str) {
         match self.action {
-            Some(Action::Failed) => self.take(classification),
-            Some(Action::Delayed) => self.take(Classification {
-                effect: Effect::None,
-                rule: "action:delayed".to_owned(),
-                ..classification
-            }),
-            Some(action) => self.take(Classification::without_effect(
-                Cause::Delivered,
-                format!("action:{}", action.name()),
-            )),
-            None => self.take(Classification {
-                effect: Effect::None,
-                rule: "action:none".to_owned(),
-                ..classification
-            }),
+            Some(action @ (Action::Delivered | Action::Relayed | Action::Expanded)) => {
+                self.take(Classification::without_effect(
+                    Cause::Delivered,
+                    format!("action:{}", action.name()),
+                ));
+            }
+            Some(Action::Failed | Action::Delayed) | None => {
+                let is_part = !close.is_empty() && close.len() < all.len();
+                self.undecided = Some(Words {
+                    close: is_part.then(|| close.to_owned()),
+                    all: all.to_owned(),
+                });
+            }
         }
+    }
+
+    /// Tries the rules, if they have still to be tried. Only `Action: failed` counts (B3).
+    pub(super) fn judge(&mut self, reporting_mta: Option<&str>, rules: &Rules) {
+        let Some(words) = self.undecided.take() else {
+            return;
+        };
+        let by_close = words
+            .close
+            .map(|close| self.classify(&close, reporting_mta, rules))
+            .filter(Classification::is_by_rule);
+        let classification =
+            by_close.unwrap_or_else(|| self.classify(&words.all, reporting_mta, rules));
+        self.take(match self.action {
+            Some(Action::Failed) => classification,
+            other => Classification {
+                effect: Effect::None,
+                rule: format!("action:{}", other.map_or("none", Action::name)),
+                ..classification
+            },
+        });
+    }
+
+    /// Where the report names no refusing host, the one that reports speaks for itself.
+    fn classify(&self, text: &str, reporting_mta: Option<&str>, rules: &Rules) -> Classification {
+        let host = self.remote_mta.as_deref().or(reporting_mta);
+        let domain = self.address.rsplit_once('@').map(|(_, domain)| domain);
+        let refusal = Refusal {
+            status: self.status,
+            reply_code: self.reply_code,
+            text,
+            hosts: &[host.unwrap_or_default(), domain.unwrap_or_default()],
+        };
+        classify(&refusal, rules)
     }
 
     /// Takes over what was decided elsewhere.
     pub(super) fn take(&mut self, classification: Classification) {
         self.reason = classification.cause;
         self.fault = classification.fault;
+        self.permanence = classification.permanence;
         self.effect = classification.effect;
         self.rule = classification.rule;
+        self.matched = classification.matched;
+        self.undecided = None;
     }
 }

@@ -5,11 +5,8 @@ use super::dsn::cut;
 use super::recipient::{Action, ReportedRecipient};
 use super::{Kind, Limits, Report};
 
-/// Reads a text such as `550 5.1.1 <a@example.com> User unknown` as the diagnostic of a final failure.
-///
-/// The recipient is the first address in the text, or empty where there is none.
-#[must_use]
-pub fn understand_text(text: &str, limits: &Limits) -> Report {
+/// Reads the text as the diagnostic of a final failure.
+pub(super) fn read(text: &str, limits: &Limits) -> Report {
     let words: Vec<_> = text.split_whitespace().collect();
     let diagnostic = cut(words.join(" "), limits.text_limit);
     let mut recipient = ReportedRecipient::named(address_in(&diagnostic));
@@ -37,7 +34,7 @@ fn address_in(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bounce::Effect;
+    use crate::bounce::{Effect, understand_text};
 
     #[test]
     fn a_bare_reply_is_read() {

@@ -1,240 +1,168 @@
-//! A [`Rule`] names the cause that certain words give away. The rules are data: `config/bounce-rules.toml`.
+//! [`Rules`] say which cause the words and codes of a refusal give away. They are data: `config/bounce-rules.toml`.
+//!
+//! The first rule in the order of the file that holds decides. Rules of one provider stand before those
+//! for everybody, and an operator's own rules before all.
 
-use std::sync::OnceLock;
+mod compile;
+mod file;
+mod matcher;
+mod pattern;
+mod words;
 
-use memchr::memmem;
-use serde::Deserialize;
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, LazyLock};
 
-use super::cause::Cause;
+pub use file::{RuleProblem, RulesError};
+
+use super::cause::{Cause, Permanence};
+use super::classify::Refusal;
 use crate::mail::EnhancedStatus;
+use matcher::Matcher;
+use pattern::StatusPattern;
+use words::telling_words;
 
-/// Octets of text that are looked at. What a server has to say stands at the beginning.
-const TEXT_LIMIT: usize = 4096;
+/// The rules that are built in, so that every gateway decides alike.
+const BUILT_IN: &str = include_str!("../../config/bounce-rules.toml");
 
-/// How far the pieces of a phrase may stand apart, in octets.
-const GAP_LIMIT: usize = 120;
+/// Rules ready for use. They never change; who wants others makes new ones.
+#[derive(Default)]
+pub struct Rules {
+    /// In the order in which they are tried.
+    rules: Vec<Rule>,
+    /// Those that look at codes alone.
+    without_words: Vec<usize>,
+    /// The provider of each domain, a bit each.
+    providers: HashMap<String, u64>,
+    matcher: Matcher,
+}
 
-/// The rules, built in so that every gateway decides alike.
-const RULES: &str = include_str!("../../config/bounce-rules.toml");
-
-/// Words, and what they give away.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+/// Words and codes, and what they give away.
+#[derive(Debug)]
 pub(super) struct Rule {
     /// Its stable name.
     pub(super) id: String,
     /// What it gives away.
     pub(super) cause: Cause,
-    /// Phrases in lower case, one of which must occur. ` * ` stands for a few words in between.
-    any: Vec<String>,
+    /// How long that lasts, where it differs from what cause and codes say.
+    pub(super) permanence: Option<Permanence>,
+    /// Where it is known from.
+    source: String,
+    /// Providers with which alone it holds, a bit each; 0 means all.
+    providers: u64,
     /// Status codes with which alone it holds; empty means all.
-    #[serde(default)]
-    status: Vec<EnhancedStatus>,
-    /// Texts it must catch, for the test.
-    #[cfg_attr(not(test), expect(dead_code, reason = "read by the test of the rules"))]
-    examples: Vec<String>,
+    status: Vec<StatusPattern>,
+    /// Reply codes with which alone it holds; empty means all.
+    reply: Vec<u16>,
 }
 
-/// The first rule, in the order of the file, that has a phrase in the text.
-pub(super) fn find(text: &str, status: Option<EnhancedStatus>) -> Option<&'static Rule> {
-    static COMPILED: OnceLock<Rules> = OnceLock::new();
-    COMPILED
-        .get_or_init(|| Rules::compile(RULES).unwrap_or_default())
-        .find(text, status)
-}
-
-/// Rules with their phrases sorted by the first octet, so that a text is walked through once.
-struct Rules {
-    rules: Vec<Rule>,
-    by_first_octet: Vec<Vec<Phrase>>,
-}
-
-struct Phrase {
-    start: Box<[u8]>,
-    /// What must follow, in this order and near.
-    pieces: Vec<Box<[u8]>>,
-    rule: usize,
-}
-
-impl Default for Rules {
-    fn default() -> Self {
-        Self {
-            rules: Vec::new(),
-            by_first_octet: (0..256).map(|_| Vec::new()).collect(),
-        }
-    }
+/// The rule that decides, and the words that made it.
+#[derive(Debug)]
+pub(super) struct Decision<'a> {
+    pub(super) rule: &'a Rule,
+    /// In lower case; absent where the codes sufficed.
+    pub(super) words: Option<String>,
 }
 
 impl Rules {
-    fn compile(source: &str) -> Result<Self, toml::de::Error> {
-        #[derive(Deserialize)]
-        #[serde(deny_unknown_fields)]
-        struct File {
-            rule: Vec<Rule>,
-        }
-        let file: File = toml::from_str(source)?;
-        let mut compiled = Self::default();
-        for (rule, entry) in file.rule.iter().enumerate() {
-            for phrase in &entry.any {
-                let mut pieces = phrase.split(" * ").map(|piece| piece.as_bytes().into());
-                let start: Box<[u8]> = pieces.next().unwrap_or_default();
-                let Some(&first) = start.first() else {
-                    continue;
-                };
-                compiled.by_first_octet[usize::from(first)].push(Phrase {
-                    start,
-                    pieces: pieces.collect(),
-                    rule,
-                });
-            }
-        }
-        compiled.rules = file.rule;
-        Ok(compiled)
+    /// The rules that are built in.
+    #[must_use]
+    pub fn built_in() -> Arc<Self> {
+        static RULES: LazyLock<Arc<Rules>> = LazyLock::new(|| {
+            // A test proves that they compile; without rules the codes would still speak.
+            Arc::new(compile::compile(None).unwrap_or_default())
+        });
+        Arc::clone(&RULES)
     }
 
-    fn find(&self, text: &str, status: Option<EnhancedStatus>) -> Option<&Rule> {
-        let text = telling_words(text);
-        let text = text.as_bytes();
-        let mut best = self.rules.len();
-        let mut previous = b' ';
-        for (position, &octet) in text.iter().enumerate() {
-            // A phrase begins where a word begins. Scripts without spaces have no such place.
-            let begins = !previous.is_ascii_alphanumeric() || !octet.is_ascii();
-            previous = octet;
-            if !begins {
-                continue;
-            }
-            for phrase in &self.by_first_octet[usize::from(octet)] {
-                if phrase.rule < best
-                    && self.holds(phrase.rule, status)
-                    && phrase.is_at(&text[position..])
-                {
-                    best = phrase.rule;
-                }
-            }
-        }
-        self.rules.get(best)
+    /// The built-in rules, extended and overridden by those of an operator's file.
+    ///
+    /// A rule with the id of a built-in one takes its place, or switches it off with
+    /// `disabled = true`; all others are tried before the built-in ones, in the order of the file.
+    ///
+    /// # Errors
+    /// Everything that is wrong with the file, among it an example that another rule decides on.
+    pub fn with(operator: &str) -> Result<Self, RulesError> {
+        compile::compile(Some(operator))
     }
 
-    fn holds(&self, rule: usize, status: Option<EnhancedStatus>) -> bool {
-        let wanted = &self.rules[rule].status;
-        wanted.is_empty() || status.is_some_and(|status| wanted.contains(&status))
+    /// Where a rule is known from, if there is such a rule.
+    #[must_use]
+    pub fn source(&self, id: &str) -> Option<&str> {
+        let rule = self.rules.iter().find(|rule| rule.id == id)?;
+        Some(&rule.source)
+    }
+
+    /// The first rule that holds.
+    pub(super) fn decide(&self, refusal: &Refusal<'_>) -> Option<Decision<'_>> {
+        let words = telling_words(refusal.text);
+        let mut found = self.matcher.find(&words);
+        for host in refusal.hosts {
+            found.providers |= self.provider_of(host);
+        }
+        let holds = |rule: &Rule| rule.holds(found.providers, refusal);
+        found.phrases.sort_unstable();
+        let by_words = found
+            .phrases
+            .iter()
+            .find(|(rule, ..)| holds(&self.rules[*rule]));
+        let by_codes = self
+            .without_words
+            .iter()
+            .find(|rule| holds(&self.rules[**rule]));
+        match (by_words, by_codes) {
+            (Some((rule, start, end)), codes) if codes.is_none_or(|codes| rule < codes) => {
+                Some(Decision {
+                    rule: &self.rules[*rule],
+                    words: words.get(*start..*end).map(str::to_owned),
+                })
+            }
+            (_, Some(rule)) => Some(Decision {
+                rule: &self.rules[*rule],
+                words: None,
+            }),
+            _ => None,
+        }
+    }
+
+    /// The providers in whose domain a host is.
+    fn provider_of(&self, host: &str) -> u64 {
+        let host = host.trim_end_matches('.').to_ascii_lowercase();
+        let mut domain = host.as_str();
+        loop {
+            if let Some(providers) = self.providers.get(domain) {
+                return *providers;
+            }
+            match domain.split_once('.') {
+                Some((_, parent)) => domain = parent,
+                None => return 0,
+            }
+        }
     }
 }
 
-impl Phrase {
-    fn is_at(&self, text: &[u8]) -> bool {
-        let Some(mut rest) = text.strip_prefix(&*self.start) else {
-            return false;
-        };
-        for piece in &self.pieces {
-            let near = &rest[..rest.len().min(GAP_LIMIT + piece.len())];
-            let Some(position) = memmem::find(near, piece) else {
-                return false;
-            };
-            rest = &rest[position + piece.len()..];
-        }
-        true
+impl fmt::Debug for Rules {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Rules")
+            .field("rules", &self.rules.len())
+            .finish_non_exhaustive()
     }
 }
 
-/// The text in lower case with single spaces, without addresses and codes.
-///
-/// Replies of several lines repeat the code in the middle of a sentence, and an address may
-/// contain anything, words of another rule for instance.
-fn telling_words(text: &str) -> String {
-    let mut cut = text.len().min(TEXT_LIMIT);
-    while !text.is_char_boundary(cut) {
-        cut -= 1;
+impl Rule {
+    fn holds(&self, providers: u64, refusal: &Refusal<'_>) -> bool {
+        (self.providers == 0 || self.providers & providers != 0)
+            && (self.status.is_empty() || refusal.status.is_some_and(|status| self.takes(status)))
+            && (self.reply.is_empty()
+                || refusal
+                    .reply_code
+                    .is_some_and(|code| self.reply.contains(&code)))
     }
-    let mut words = String::with_capacity(cut);
-    for word in text[..cut].split_whitespace() {
-        let word = without_code(word);
-        if word.is_empty() || word.contains('@') {
-            continue;
-        }
-        if !words.is_empty() {
-            words.push(' ');
-        }
-        for letter in word.chars() {
-            match letter {
-                '’' | '`' => words.push('\''),
-                _ if letter.is_ascii() => words.push(letter.to_ascii_lowercase()),
-                _ => words.extend(letter.to_lowercase()),
-            }
-        }
-    }
-    words
-}
 
-/// A word without a reply code in front of it; nothing if it is made of digits and marks alone.
-fn without_code(word: &str) -> &str {
-    if word
-        .bytes()
-        .all(|b| b.is_ascii() && !b.is_ascii_alphabetic())
-    {
-        return "";
-    }
-    match word.as_bytes() {
-        [b'2' | b'4' | b'5', b'0'..=b'9', b'0'..=b'9', b'-', ..] => &word[4..],
-        _ => word,
+    fn takes(&self, status: EnhancedStatus) -> bool {
+        self.status.iter().any(|pattern| pattern.matches(status))
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use std::collections::HashSet;
-
-    use super::*;
-
-    #[test]
-    fn every_rule_is_readable_and_catches_its_examples() {
-        let compiled = Rules::compile(RULES).unwrap();
-        let mut ids = HashSet::new();
-        for rule in &compiled.rules {
-            assert!(ids.insert(&rule.id), "{} is there twice", rule.id);
-            assert!(!rule.examples.is_empty(), "{} has no example", rule.id);
-            for phrase in &rule.any {
-                for piece in phrase.split(" * ") {
-                    assert_eq!(piece, telling_words(piece), "{}: cannot match", rule.id);
-                }
-            }
-            for example in &rule.examples {
-                let found = compiled.find(example, rule.status.first().copied());
-                assert_eq!(
-                    found.map(|rule| rule.id.as_str()),
-                    Some(rule.id.as_str()),
-                    "{example}"
-                );
-            }
-        }
-    }
-
-    #[test]
-    fn every_rule_states_its_source() {
-        let blocks = RULES.split("[[rule]]");
-        for (number, (before, block)) in blocks.clone().zip(blocks.skip(1)).enumerate() {
-            let comment = before.trim_end().rsplit("\n\n").next().unwrap_or_default();
-            assert!(comment.starts_with("# "), "rule {number} before {block}");
-        }
-    }
-
-    #[test]
-    fn codes_and_addresses_are_no_words() {
-        assert_eq!(
-            telling_words("550-5.1.1 The account <spam@x.example> does\r\n 550-5.1.1 NOT  exist."),
-            "the account does not exist."
-        );
-        assert_eq!(telling_words("550-Invalid recipient"), "invalid recipient");
-        assert_eq!(telling_words("ÄRGER doesn’t"), "ärger doesn't");
-    }
-
-    #[test]
-    fn a_phrase_begins_with_a_word_and_its_pieces_stand_near() {
-        assert!(find("delivery was successfull", None).is_none());
-        let near = "mailbox of somebody is full";
-        let far = format!("mailbox {} is full", "x ".repeat(200));
-        assert!(find(near, None).is_some());
-        assert!(find(&far, None).is_none());
-    }
-}
+mod tests;

@@ -1,13 +1,15 @@
 //! `sendgate bounce explain` says what returned mail means, and which rule decided. It needs no gateway.
 
+use std::borrow::Cow;
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde::Serialize;
 
 use crate::bounce::{
-    Effect, Fault, Kind, Limits, Report, ReportedRecipient, understand, understand_text,
+    Cause, Effect, Fault, Kind, Limits, Permanence, Reader, Report, ReportedRecipient, Rules,
 };
 
 /// Explains each file, in the order given; `-` is the standard input.
@@ -22,64 +24,73 @@ pub fn explain(
     files: &[PathBuf],
     json: bool,
     text: bool,
+    rules: &Arc<Rules>,
     out: &mut impl Write,
 ) -> anyhow::Result<()> {
     let limits = Limits::default();
+    let reader = Reader::new(limits, Arc::clone(rules));
+    // A terminal's or a pipe's own buffer is written out at every line.
+    let mut out = BufWriter::new(out);
+    let mut bytes = Vec::new();
     for file in files {
-        let report = read(file, limits.size_limit).map(|bytes| {
+        let report = read(file, limits.size_limit, &mut bytes).map(|()| {
             if text {
-                understand_text(&String::from_utf8_lossy(&bytes), &limits)
+                reader.understand_text(&String::from_utf8_lossy(&bytes))
             } else {
-                understand(&bytes, &limits)
+                reader.understand(&bytes)
             }
         });
         if json {
-            serde_json::to_writer(&mut *out, &Line::of(file, &report))?;
+            serde_json::to_writer(&mut out, &Line::of(file, &report))?;
             out.write_all(b"\n")?;
         } else {
-            write_for_people(file, &report, out)?;
+            write_for_people(file, &report, rules, &mut out)?;
         }
     }
     out.flush()?;
     Ok(())
 }
 
-/// As much of the file as is looked at.
-fn read(file: &Path, size_limit: usize) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
+/// Fills `bytes` with as much of the file as is looked at.
+fn read(file: &Path, size_limit: usize, bytes: &mut Vec<u8>) -> io::Result<()> {
+    bytes.clear();
     // One more than is read, so that the reader sees that there is more.
     let limit = size_limit as u64 + 1;
     if file == Path::new("-") {
-        io::stdin().lock().take(limit).read_to_end(&mut bytes)?;
+        io::stdin().lock().take(limit).read_to_end(bytes)?;
     } else {
-        File::open(file)?.take(limit).read_to_end(&mut bytes)?;
+        File::open(file)?.take(limit).read_to_end(bytes)?;
     }
-    Ok(bytes)
+    Ok(())
 }
 
 /// One answer, as tools read it. The names are a contract.
 #[derive(Serialize)]
 struct Line<'a> {
-    file: String,
+    file: Cow<'a, str>,
     kind: Kind,
     recipients: &'a [ReportedRecipient],
     reporting_mta: Option<&'a str>,
     arrival_date: Option<&'a str>,
     message_id: Option<&'a str>,
+    /// What an automatic reply says about its author.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hint: Option<Cause>,
     /// Why there is no real answer.
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
 }
 
 impl<'a> Line<'a> {
-    fn of(file: &Path, report: &'a io::Result<Report>) -> Self {
+    fn of(file: &'a Path, report: &'a io::Result<Report>) -> Self {
         let mut line = Line {
-            file: file.to_string_lossy().into_owned(),
+            file: file.to_string_lossy(),
             kind: Kind::Other,
             recipients: &[],
             reporting_mta: None,
             arrival_date: None,
             message_id: None,
+            hint: None,
             error: None,
         };
         match report {
@@ -94,6 +105,7 @@ impl<'a> Line<'a> {
                 line.reporting_mta = report.reporting_mta.as_deref();
                 line.arrival_date = report.arrival_date.as_deref();
                 line.message_id = report.message_id.as_deref();
+                line.hint = report.hint;
             }
         }
         line
@@ -105,6 +117,7 @@ const UNREADABLE: &str = "calls itself a report but names no recipient that can 
 fn write_for_people(
     file: &Path,
     report: &io::Result<Report>,
+    rules: &Rules,
     out: &mut impl Write,
 ) -> io::Result<()> {
     let file = file.display();
@@ -116,14 +129,21 @@ fn write_for_people(
                 writeln!(out, "  reported by {}", clean(mta))?;
             }
             for recipient in &report.recipients {
-                write_recipient(recipient, out)?;
+                write_recipient(recipient, rules, out)?;
+            }
+            if let Some(hint) = report.hint {
+                writeln!(out, "  its author says: {} (nothing changes)", hint.name())?;
             }
             Ok(())
         }
     }
 }
 
-fn write_recipient(recipient: &ReportedRecipient, out: &mut impl Write) -> io::Result<()> {
+fn write_recipient(
+    recipient: &ReportedRecipient,
+    rules: &Rules,
+    out: &mut impl Write,
+) -> io::Result<()> {
     match recipient.address.as_str() {
         "" => writeln!(out, "  (no address)")?,
         address => writeln!(out, "  {}", clean(address))?,
@@ -144,9 +164,10 @@ fn write_recipient(recipient: &ReportedRecipient, out: &mut impl Write) -> io::R
     }
     writeln!(
         out,
-        "    because       {} ({})",
+        "    because       {} ({}; {})",
         recipient.reason.name(),
-        fault_in_words(recipient.fault)
+        fault_in_words(recipient.fault),
+        permanence_in_words(recipient.permanence)
     )?;
     writeln!(
         out,
@@ -157,7 +178,15 @@ fn write_recipient(recipient: &ReportedRecipient, out: &mut impl Write) -> io::R
         out,
         "    decided by    {}",
         rule_in_words(&clean(&recipient.rule))
-    )
+    )?;
+    if let Some(words) = &recipient.matched {
+        writeln!(out, "    words         {}", clean(words))?;
+    }
+    let id = recipient.rule.strip_prefix("text:").unwrap_or_default();
+    match rules.source(id) {
+        Some(source) => writeln!(out, "    known from    {}", clean(source)),
+        None => Ok(()),
+    }
 }
 
 fn kind_in_words(kind: Kind) -> &'static str {
@@ -182,6 +211,14 @@ fn fault_in_words(fault: Fault) -> &'static str {
     }
 }
 
+fn permanence_in_words(permanence: Permanence) -> &'static str {
+    match permanence {
+        Permanence::Permanent => "it stays like this",
+        Permanence::Transient => "it may pass",
+        Permanence::Unknown => "whether it lasts cannot be told",
+    }
+}
+
 fn effect_in_words(effect: Effect) -> &'static str {
     match effect {
         Effect::Hard => "a hard bounce is counted",
@@ -194,7 +231,7 @@ fn effect_in_words(effect: Effect) -> &'static str {
 
 fn rule_in_words(rule: &str) -> String {
     match rule.split_once(':') {
-        Some(("text", id)) => format!("its words, by the rule {id}"),
+        Some(("text", id)) => format!("the rule {id}"),
         Some(("status", status)) => format!("the status code {status}"),
         Some(("reply", code)) => {
             format!("the reply code {code}; neither words nor status tell more")
@@ -231,7 +268,7 @@ mod tests {
         }
         files.push(folder.path().join("missing"));
         let mut out = Vec::new();
-        explain(&files, json, text, &mut out).unwrap();
+        explain(&files, json, text, &Rules::built_in(), &mut out).unwrap();
         String::from_utf8(out)
             .unwrap()
             .replace(&format!("{}/", folder.path().display()), "")
@@ -269,7 +306,9 @@ mod tests {
     #[test]
     fn a_bare_reply_is_explained() {
         let out = explained(&["552 5.2.2 <a@example.com> Mailbox full"], false, true);
-        assert!(out.contains("its words, by the rule mailbox-full"), "{out}");
+        assert!(out.contains("the rule mailbox-full"), "{out}");
+        assert!(out.contains("words         mailbox full\n"), "{out}");
+        assert!(out.contains("known from    "), "{out}");
         assert!(out.contains("a soft bounce is counted"), "{out}");
     }
 }

@@ -19,9 +19,11 @@ pub mod undo;
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use clap::{Parser, Subcommand};
 
+use crate::bounce::Rules;
 use crate::config::{self, Config, Loaded};
 use crate::telemetry;
 use args::{BounceArgs, BounceCommand, DemoArgs, LogArgs, PendingArgs, RecipientArgs, UndoArgs};
@@ -92,18 +94,24 @@ pub fn run(cli: Cli) -> ExitCode {
         // These need no configuration that is fine.
         Command::CheckConfig => return check_config::run(config.as_deref()),
         Command::HashPassword => return finish(hash_password::run()),
-        Command::Bounce(args) => return finish(explain(&args)),
         Command::Demo(args) => return finish(demonstrate(&args)),
         Command::Serve
         | Command::Recipient(_)
         | Command::Pending(_)
         | Command::Undo(_)
+        | Command::Bounce(_)
         | Command::Log(_) => {}
     }
     let loaded = match Config::load(config.as_deref(), config::environment()) {
         Ok(loaded) => loaded,
         Err(error) => return misconfigured(&error),
     };
+    if let Command::Bounce(args) = command {
+        return match loaded.bounce_rules() {
+            Ok(rules) => finish(explain(&args, &rules)),
+            Err(error) => misconfigured(&error),
+        };
+    }
     finish(with_configuration(command, loaded, config))
 }
 
@@ -141,9 +149,9 @@ fn demonstrate(args: &DemoArgs) -> anyhow::Result<()> {
     tokio::runtime::Runtime::new()?.block_on(demo::run(args.once))
 }
 
-fn explain(args: &BounceArgs) -> anyhow::Result<()> {
+fn explain(args: &BounceArgs, rules: &Arc<Rules>) -> anyhow::Result<()> {
     let BounceCommand::Explain { json, text, files } = &args.command;
-    bounce::explain(files, *json, *text, &mut io::stdout().lock())
+    bounce::explain(files, *json, *text, rules, &mut io::stdout().lock())
 }
 
 /// Tells every error of a configuration, one a line.

@@ -6,8 +6,9 @@ use std::time::Duration;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use super::{
-    Addresses, Config, Http, Keys, Learning, Limits, Log, Mode, ReturnPath, ReturnsListener,
-    SmtpListener, Store, Suppressed, Timeouts, Tls, TlsMode, Trace, TraceFormat, Upstream,
+    Addresses, Bounces, Config, Http, Keys, Learning, Limits, Log, Mode, ReturnPath,
+    ReturnsListener, SmtpListener, Store, Suppressed, Timeouts, Tls, TlsMode, Trace, TraceFormat,
+    Upstream,
 };
 use crate::suppression::Tenant;
 
@@ -27,6 +28,7 @@ impl Default for Config {
             tls: Tls::default(),
             users: std::collections::BTreeMap::new(),
             streams: std::collections::BTreeMap::new(),
+            bounces: Bounces::default(),
             learning: Learning::default(),
             http: Http::default(),
             log: Log::default(),
@@ -49,6 +51,8 @@ impl Default for SmtpListener {
             clients: loopback_networks(),
             relay_domains: Vec::new(),
             scopes: true,
+            sign: None,
+            list_unsubscribe: false,
             tls: TlsMode::Offered,
             proxy: Vec::new(),
             xclient: Vec::new(),

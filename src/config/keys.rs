@@ -6,8 +6,8 @@ use serde::de::{Deserialize, Deserializer, Error, Visitor};
 use serde::forward_to_deserialize_any;
 
 use super::{
-    Config, Http, Keys, Learning, Limits, Log, ReturnPath, ReturnsListener, SmtpListener, Store,
-    Stream, Timeouts, Tls, Trace, Upstream, User,
+    Bounces, Config, Http, Keys, Learning, Limits, Log, ReturnPath, ReturnsListener, SmtpListener,
+    Store, Stream, Timeouts, Tls, Trace, Upstream, User,
 };
 
 /// One key at the top of the configuration, with what is behind it.
@@ -54,6 +54,7 @@ fn shape(section: &str) -> Shape {
         "tls" => Shape::Table(fields_of::<Tls>()),
         "users" => Shape::Named(fields_of::<User>()),
         "streams" => Shape::Named(fields_of::<Stream>()),
+        "bounces" => Shape::Table(fields_of::<Bounces>()),
         "learning" => Shape::Table(fields_of::<Learning>()),
         "http" => Shape::Table(fields_of::<Http>()),
         "log" => Shape::Table(fields_of::<Log>()),
@@ -122,7 +123,7 @@ mod tests {
     #[test]
     fn every_section_has_its_keys() {
         let sections = sections();
-        assert_eq!(sections.len(), 17);
+        assert_eq!(sections.len(), 18);
         for section in sections {
             match section.shape {
                 Shape::Value => assert!(["hostname", "data_dir"].contains(&section.name)),

@@ -13,7 +13,7 @@ use tokio::net::TcpStream;
 use super::session::patience;
 use super::settings::{Context, ReturnsRules, Settings, is_in};
 use super::wire::{Over, Wire};
-use crate::bounce::{self, Effect, Kind, Report, ReportedRecipient};
+use crate::bounce::{Effect, Kind, Limits, Reader, Report, ReportedRecipient};
 use crate::config::TlsMode;
 use crate::mail::{Address, EnhancedStatus, ForwardPath};
 use crate::smtp::body::{BodyFault, BodyLimits};
@@ -199,10 +199,11 @@ impl ReturnsSession {
         if fault == Some(BodyFault::TooLarge) {
             return answers::body_fault(BodyFault::TooLarge);
         }
-        let limits = bounce::Limits::default();
+        let rules = Arc::clone(&self.settings.bounce_rules);
+        let reader = Reader::new(Limits::default(), rules);
         let digest = Sha256::digest(&message);
         // Off the runtime's own threads: their stacks are small, and a hostile report takes time.
-        let reading = tokio::task::spawn_blocking(move || bounce::understand(&message, &limits));
+        let reading = tokio::task::spawn_blocking(move || reader.understand(&message));
         let Ok(report) = reading.await else {
             self.context.metrics.report("unreadable");
             return ok();

@@ -18,6 +18,8 @@ fn policy(suppressed: Suppressed, mode: Mode, choices: &[StreamClass]) -> Arc<Po
         suppressed,
         mode,
         scopes: true,
+        sign: false,
+        list_unsubscribe: false,
     })
 }
 

@@ -4,7 +4,24 @@ use super::*;
 fn classified(codes: &str, text: &str) -> Classification {
     let status = codes.split(' ').find_map(|code| code.parse().ok());
     let reply_code = codes.split(' ').find_map(|code| code.parse().ok());
-    classify(status, reply_code, text)
+    let refusal = Refusal {
+        status,
+        reply_code,
+        text,
+        hosts: &[],
+    };
+    classify(&refusal, &Rules::built_in())
+}
+
+/// What it means that RCPT was answered so.
+fn refused(code: u16, status: &str, text: &str) -> Classification {
+    let refusal = Refusal {
+        status: status.parse().ok(),
+        reply_code: Some(code),
+        text,
+        hosts: &[],
+    };
+    classify_refusal(&refusal, &Rules::built_in())
 }
 
 fn check(codes: &str, text: &str, cause: Cause, effect: Effect) {
@@ -42,7 +59,9 @@ fn b3_the_status_alone() {
     check("5.1.0", "", Cause::Unknown, Effect::None);
     check("4.0.0", "", Cause::Unknown, Effect::Soft);
     check("4.1.1", "", Cause::UserUnknown, Effect::Soft);
-    check("4.7.1", "", Cause::Policy, Effect::Soft);
+    check("4.7.1", "", Cause::Policy, Effect::None);
+    check("5.7.25", "", Cause::ReverseDns, Effect::None);
+    check("5.4.3", "", Cause::DnsFailure, Effect::Soft);
     check("2.1.5", "", Cause::Delivered, Effect::None);
 }
 
@@ -159,7 +178,7 @@ fn a_doubt_about_the_class_is_settled_for_the_recipient() {
 #[test]
 fn refusals_at_rcpt_mark_only_when_permanent_and_about_the_recipient() {
     let check = |code, status: &str, text, effect| {
-        let found = classify_refusal(code, status.parse().ok(), text);
+        let found = refused(code, status, text);
         assert_eq!(found.effect, effect, "{code} {status} {text}");
     };
     check(550, "5.1.1", "", Effect::Hard);
@@ -194,13 +213,80 @@ fn what_we_said_ourselves_is_not_learnt_again() {
         ("4.3.0", "451 4.3.0 Temporary lookup failure"),
         ("4.4.2", "451 4.4.2 Upstream connection lost"),
     ] {
-        let told = classify(status.parse().ok(), None, text);
+        let told = classified(status, text);
         assert_eq!(
             (told.cause, told.effect),
             (Cause::Suppressed, Effect::None),
             "{text}"
         );
-        let refusal = classify_refusal(550, status.parse().ok(), text);
+        let refusal = refused(550, status, text);
         assert_eq!(refusal.effect, Effect::None, "{text}");
     }
+}
+
+#[test]
+fn a_provider_speaks_its_own_language() {
+    let check = |host, status: &str, text, cause, effect| {
+        let refusal = Refusal {
+            status: status.parse().ok(),
+            reply_code: Some(550),
+            text,
+            hosts: &[host],
+        };
+        let found = classify(&refusal, &Rules::built_in());
+        assert_eq!(
+            (found.cause, found.effect),
+            (cause, effect),
+            "{host} {text}"
+        );
+    };
+    let elsewhere = "mail.example.com";
+    let words = "Mailbox unavailable or access denied";
+    check("mx3.qq.com", "", words, Cause::RateLimited, Effect::None);
+    check(elsewhere, "", words, Cause::UserUnknown, Effect::Hard);
+    let words = "Unknown user";
+    check(
+        "mail.docomo.ne.jp",
+        "",
+        words,
+        Cause::UserUnknown,
+        Effect::Soft,
+    );
+    check(elsewhere, "", words, Cause::UserUnknown, Effect::Hard);
+    let microsoft = "example-com.mail.protection.outlook.com";
+    check(microsoft, "5.1.10", "", Cause::UserUnknown, Effect::Hard);
+    check(
+        elsewhere,
+        "5.1.10",
+        "",
+        Cause::DomainTakesNoMail,
+        Effect::Hard,
+    );
+    check("mx.aol.com", "", "554 RLY:B1", Cause::Blocked, Effect::None);
+    check(elsewhere, "", "554 RLY:B1", Cause::Unknown, Effect::None);
+}
+
+#[test]
+fn whether_it_lasts_is_said_by_the_class_the_cause_and_the_rule() {
+    let check = |codes, text, permanence| {
+        assert_eq!(
+            classified(codes, text).permanence,
+            permanence,
+            "{codes} {text}"
+        );
+    };
+    check("550 5.1.1", "", Permanence::Permanent);
+    check("450 4.1.1", "", Permanence::Transient);
+    check("552 5.2.2", "", Permanence::Transient);
+    check("", "User unknown", Permanence::Permanent);
+    check("550 5.7.1", "", Permanence::Permanent);
+    check("550", "Mailbox temporarily disabled", Permanence::Transient);
+    check("", "no", Permanence::Unknown);
+}
+
+#[test]
+fn the_words_that_decided_are_told() {
+    let found = classified("550 5.1.1", "550 5.1.1 <a@example.com> User Unknown");
+    assert_eq!(found.matched.as_deref(), Some("user unknown"));
+    assert_eq!(classified("550 5.1.1", "").matched, None);
 }

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use super::{Current, Session};
-use crate::bounce::{Effect, classify_refusal};
+use crate::bounce::{Effect, Refusal, classify_refusal};
 use crate::learning::cause::host_named;
 use crate::learning::{Learnt, Source};
 use crate::mail::{Address, ForwardPath};
@@ -142,6 +142,9 @@ impl Session {
         replies: &mut [Option<Reply>],
     ) {
         let indices: Vec<usize> = places.iter().map(|&(index, _)| index).collect();
+        if !indices.is_empty() && !current.relay.has_begun() {
+            self.sign_for(&mut current.transaction, &indices).await;
+        }
         let offered = current.relay.offer(&current.transaction, &indices).await;
         // All at once: a slow store must not make the client wait for one refusal after the other.
         let transaction = &current.transaction;
@@ -178,7 +181,14 @@ impl Session {
             return;
         }
         let text = reply.text();
-        let understood = classify_refusal(reply.code(), reply.status(), &text);
+        let host = host_named(&text);
+        let refusal = Refusal {
+            status: reply.status(),
+            reply_code: Some(reply.code()),
+            text: &text,
+            hosts: &[host.unwrap_or_default(), address.domain()],
+        };
+        let understood = classify_refusal(&refusal, &self.settings.bounce_rules);
         let kind = match understood.effect {
             Effect::Hard => BounceKind::Hard,
             Effect::Soft => BounceKind::Soft,
@@ -190,7 +200,7 @@ impl Session {
         }
         let source = Source {
             provider: address.domain().to_owned(),
-            host: host_named(&text).map_or_else(|| self.settings.upstream.address(), str::to_owned),
+            host: host.map_or_else(|| self.settings.upstream.address(), str::to_owned),
             words: text.clone(),
         };
         let tenant = &transaction.policy.tenant;

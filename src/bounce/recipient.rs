@@ -152,6 +152,7 @@ impl ReportedRecipient {
                 ));
             }
             Some(Action::Failed | Action::Delayed) | None => {
+                self.undecided.clear();
                 self.undecided.push(close.to_owned());
                 if close.len() != all.len() {
                     self.undecided.push(all.to_owned());

@@ -32,7 +32,9 @@ const VENDOR_FIELD: &str = "x-failed-recipients";
 /// Reads the report, if the message is one.
 pub(super) fn read(message: &Message<'_>, limits: &Limits) -> Option<Report> {
     let texts = || body::texts(message, limits);
-    if let Some(report) = texts().find_map(|text| notification::read(&text, limits)) {
+    if body::begins_as_json(message)
+        && let Some(report) = texts().find_map(|text| notification::read(&text, limits))
+    {
         return Some(report);
     }
     let header = Header::of(message.fields());

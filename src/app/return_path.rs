@@ -11,9 +11,6 @@ use crate::config::{Config, secret};
 use crate::mail::address::canonical_domain;
 use crate::token::{SECRET_MINIMUM, Signer};
 
-/// The name of the key file in the data directory.
-const KEY_FILE: &str = "return-path.key";
-
 /// Who signs return paths and checks them; none where there is no domain for them.
 ///
 /// Also where nothing is signed any more there is one, because what was signed still comes back.
@@ -22,10 +19,12 @@ pub(super) fn signer(config: &Config) -> anyhow::Result<Option<Arc<Signer>>> {
     if settings.domain.is_none() {
         return Ok(None);
     }
-    let key = match (&settings.key, &settings.key_file) {
-        (Some(key), _) => key.clone(),
-        (None, Some(file)) => secret::read(file)?,
-        (None, None) => load_or_create(&config.data_dir.join(KEY_FILE))?,
+    let key = match &settings.key {
+        Some(key) => key.clone(),
+        None => match config.return_path_key_file() {
+            (file, true) => load_or_create(&file)?,
+            (file, false) => secret::read(&file)?,
+        },
     };
     let previous = match (&settings.previous_key, &settings.previous_key_file) {
         (Some(key), _) => Some(key.clone()),
@@ -53,7 +52,10 @@ pub(super) fn domain(config: &Config) -> anyhow::Result<Option<Arc<str>>> {
 fn load_or_create(file: &Path) -> anyhow::Result<SecretString> {
     if !file.exists() {
         match secret::create(file) {
-            Ok(key) => return Ok(key),
+            Ok(key) => {
+                tracing::info!(file = %file.display(), "made a key for the return path");
+                return Ok(key);
+            }
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
             Err(error) => Err(error).with_context(|| {
                 format!("cannot make the key of the return path {}", file.display())

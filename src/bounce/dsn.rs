@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use super::codes::{better, reply_code_in, says_little, status_in};
 use super::field::{Field, all, fields, first, split_type};
 use super::part::Message;
-use super::recipient::{Action, ReportedRecipient};
+use super::recipient::{Action, Identity, ReportedRecipient};
 use super::text::{self, told_about, without_returned_message};
 use super::{Kind, Limits, Report};
 use crate::mail::EnhancedStatus;
@@ -59,6 +59,21 @@ pub(super) fn read_in_text(message: &Message<'_>, limits: &Limits) -> Option<Rep
     let content = without_mime(&words[start..]);
     let report = read_content(content.as_bytes(), message, limits);
     (!report.recipients.is_empty()).then_some(report)
+}
+
+/// Reads the fields of a report that stand among its words, as in a message whose parts cannot be told apart.
+pub(super) fn read_among_words(
+    words: &str,
+    message: &Message<'_>,
+    limits: &Limits,
+) -> Option<Report> {
+    line_with(words, "final-recipient:")?;
+    let groups = Groups::read(words.as_bytes(), limits);
+    let names_somebody = groups
+        .recipients
+        .iter()
+        .any(|group| recipient(group, limits).is_some());
+    names_somebody.then(|| read_content(words.as_bytes(), message, limits))
 }
 
 /// Where the first line starts that begins with `name`, in any case.
@@ -212,6 +227,10 @@ fn recipient(fields: &[Field<'_>], limits: &Limits) -> Option<(ReportedRecipient
         .or_else(|| original.clone())
         .or_else(|| of("x-actual-recipient"))?;
     let (mut recipient, diagnostic) = outcome(fields, named, limits);
+    recipient.identity = match original {
+        Some(_) => Identity::OriginalRecipient,
+        None => Identity::FinalRecipient,
+    };
     recipient.original =
         original.filter(|original| !original.eq_ignore_ascii_case(&recipient.address));
     Some((recipient, diagnostic))

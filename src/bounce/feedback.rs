@@ -2,12 +2,14 @@
 
 mod redacted;
 
+use std::collections::HashSet;
+
 use super::cause::{Cause, Permanence};
 use super::classify::Classification;
 use super::dsn::bare_address;
-use super::field::{Field, all, fields, first, split_type};
-use super::part::{Message, returned_header};
-use super::recipient::ReportedRecipient;
+use super::field::{Field, all, fields, first, parameter, split_type};
+use super::part::{Message, Part, returned_header};
+use super::recipient::{Identity, ReportedRecipient};
 use super::{Kind, Limits, Report};
 
 use redacted::{is_blanked, is_pseudonym};
@@ -34,137 +36,151 @@ const DELIVERY_FIELDS: [&str; 5] = [
 
 /// Reads the reports, if the message has a feedback part or is what Microsoft sends instead.
 pub(super) fn read(message: &Message<'_>, limits: &Limits) -> Option<Report> {
-    let mut reports = Vec::new();
-    for (position, part) in message.parts.iter().enumerate() {
-        if part.is(REPORT) || is_mislabelled(message, position, limits) {
-            reports.push(position);
-        }
+    let mut positions: Vec<_> = (0..message.parts.len())
+        .filter(|&position| message.parts[position].is(REPORT))
+        .collect();
+    if positions.is_empty() {
+        positions.extend(mislabelled(message, limits));
     }
-    if reports.is_empty() {
+    if positions.is_empty() {
         return without_report(message, limits);
     }
-    let mut report = Report::empty(Kind::Unreadable);
-    for (number, &position) in reports.iter().enumerate() {
-        let end = reports.get(number + 1).copied();
-        add_report(
-            &mut report,
-            message,
-            position..end.unwrap_or(message.parts.len()),
-            limits,
-        );
+    let ends = positions.iter().skip(1).copied();
+    let mut reader = Reader::new(message, limits);
+    for (&start, end) in positions.iter().zip(ends.chain([message.parts.len()])) {
+        reader.add_report(&message.parts[start..end]);
     }
-    Some(report)
+    Some(reader.report)
 }
 
-/// Whether a part of another type has the fields of a report, in a message that says it is one.
-fn is_mislabelled(message: &Message<'_>, position: usize, limits: &Limits) -> bool {
-    let claims = message
-        .field("content-type")
-        .to_ascii_lowercase()
-        .contains("feedback-report");
-    let part = &message.parts[position];
-    claims
-        && !message.parts.iter().any(|part| part.is(REPORT))
-        && part.is_any(&["text/plain", "application/octet-stream"])
-        && part
-            .content(limits.header_limit)
-            .trim_ascii_start()
-            .get(..13)
-            .is_some_and(|start| start.eq_ignore_ascii_case(b"feedback-type"))
-}
-
-/// Adds one report; the message that it is about stands among the parts behind it.
-fn add_report(
-    report: &mut Report,
-    message: &Message<'_>,
-    parts: std::ops::Range<usize>,
-    limits: &Limits,
-) {
-    let parts = &message.parts[parts];
-    let content = parts[0].content(limits.header_limit);
-    // Some providers put empty lines between the fields; there is one group only.
-    let told: Vec<_> = fields(&content, limits.header_limit).collect();
-    report.return_paths.extend(
-        all(&told, "original-mail-from")
-            .map(|value| bare_address(value).to_owned())
-            .take(1),
-    );
-    let of_report = |name| first(&told, name).map(str::to_owned);
-    let mta = of_report("reporting-mta").map(|mta| split_type(&mta).1.to_owned());
-    report.reporting_mta = report.reporting_mta.take().or(mta);
-    let arrival = of_report("arrival-date").or_else(|| of_report("received-date"));
-    report.arrival_date = report.arrival_date.take().or(arrival);
-    let Some(feedback_type) = first(&told, "feedback-type") else {
-        return;
+/// The part that has the fields of a report and another type, in a message that says it is one.
+fn mislabelled(message: &Message<'_>, limits: &Limits) -> Option<usize> {
+    let content_type = message.field("content-type");
+    let claims = parameter(content_type, "report-type")
+        .is_some_and(|kind| kind.eq_ignore_ascii_case("feedback-report"));
+    let begins = |part: &Part<'_>| {
+        let content = part.content(limits.header_limit);
+        let start = content.trim_ascii_start().get(..14);
+        start.is_some_and(|start| start.eq_ignore_ascii_case(b"feedback-type:"))
     };
-    report.kind = Kind::Feedback;
-    let classification = classify(feedback_type);
-    let agrees = report
-        .feedback
-        .is_none_or(|cause| cause == classification.cause);
-    report.feedback = Some(if agrees {
-        classification.cause
-    } else {
-        Cause::OtherFeedback
-    });
-    let named: Vec<_> = RECIPIENT_FIELDS
-        .iter()
-        .flat_map(|name| all(&told, name))
-        .collect();
-    if !named.is_empty() {
-        for value in named.into_iter().flat_map(|value| value.split(',')) {
-            add_recipient(report, split_type(value).1, &classification, limits);
-        }
-        return;
-    }
-    let header = returned_header(&parts[1..], limits)
-        .or_else(|| message.returned_header(limits))
-        .unwrap_or_default();
-    let returned: Vec<_> = fields(&header, limits.header_limit).collect();
-    if let Some(addressee) = only_addressee(&returned) {
-        add_recipient(report, addressee, &classification, limits);
-    }
+    message.parts.iter().position(|part| {
+        claims && part.is_any(&["text/plain", "application/octet-stream"]) && begins(part)
+    })
 }
 
 /// What Microsoft sends: the message itself, marked with its recipient, and not a word about it.
 fn without_report(message: &Message<'_>, limits: &Limits) -> Option<Report> {
     let header = message.returned_header(limits).unwrap_or_default();
     let returned: Vec<_> = fields(&header, limits.header_limit).collect();
-    let is_alone = message.human_text(limits.text_limit).trim().is_empty();
+    let is_alone = || message.human_text(limits.text_limit).trim().is_empty();
     let named = first(message.fields(), JMRP_FIELD)
-        .or_else(|| first(&returned, JMRP_FIELD).filter(|_| is_alone))?;
-    let mut report = Report::empty(Kind::Feedback);
-    report.feedback = Some(Cause::Complaint);
-    add_recipient(&mut report, named, &classify("abuse"), limits);
-    Some(report)
+        .or_else(|| first(&returned, JMRP_FIELD).filter(|_| is_alone()))?;
+    let mut reader = Reader::new(message, limits);
+    reader.report.kind = Kind::Feedback;
+    reader.add_cause(Cause::Complaint);
+    reader.add_recipient(named, Identity::VendorField, &classify("abuse"));
+    Some(reader.report)
 }
 
-/// Adds the recipient unless the provider blanked it out, or it is there already.
-fn add_recipient(
-    report: &mut Report,
-    value: &str,
-    classification: &Classification,
-    limits: &Limits,
-) {
-    let address = bare_address(value);
-    let is_known = report.recipients.iter().any(|known| {
-        known.address.eq_ignore_ascii_case(address) && known.rule == classification.rule
-    });
-    if is_known || is_blanked(address) || report.recipients.len() >= limits.recipient_limit {
-        return;
+/// What was read so far of a message that may hold several reports.
+struct Reader<'m, 'a> {
+    message: &'m Message<'a>,
+    limits: &'m Limits,
+    report: Report,
+    /// Rule and address of the recipients, so that each is there once.
+    seen: HashSet<(String, String)>,
+}
+
+impl<'m, 'a> Reader<'m, 'a> {
+    fn new(message: &'m Message<'a>, limits: &'m Limits) -> Self {
+        Self {
+            message,
+            limits,
+            report: Report::empty(Kind::Unreadable),
+            seen: HashSet::new(),
+        }
     }
-    let mut recipient = ReportedRecipient::named(address.to_owned());
-    recipient.take(if is_pseudonym(address) {
-        // Nobody has this address; but it is all the provider tells, and it stays the same.
-        Classification::without_effect(classification.cause, "feedback:pseudonym".to_owned())
-    } else {
-        classification.clone()
-    });
-    report.recipients.push(recipient);
+
+    /// Adds the report in the first of the parts; the message that it is about stands behind it.
+    fn add_report(&mut self, parts: &[Part<'_>]) {
+        let content = parts[0].content(self.limits.size_limit);
+        // Some providers put empty lines between the fields; there is one group only.
+        let told: Vec<_> = fields(&content, self.limits.header_limit).collect();
+        let Some(feedback_type) = first(&told, "feedback-type") else {
+            return;
+        };
+        self.report.kind = Kind::Feedback;
+        self.add_circumstances(&told);
+        let classification = classify(feedback_type);
+        self.add_cause(classification.cause);
+        let named: Vec<_> = RECIPIENT_FIELDS
+            .iter()
+            .flat_map(|name| all(&told, name))
+            .collect();
+        if !named.is_empty() {
+            for value in named.into_iter().flat_map(|value| value.split(',')) {
+                self.add_recipient(
+                    split_type(value).1,
+                    Identity::OriginalRecipient,
+                    &classification,
+                );
+            }
+            return;
+        }
+        let header = returned_header(&parts[1..], self.limits)
+            .or_else(|| self.message.returned_header(self.limits))
+            .unwrap_or_default();
+        let returned: Vec<_> = fields(&header, self.limits.header_limit).collect();
+        if let Some(addressee) = only_addressee(&returned) {
+            self.add_recipient(addressee, Identity::ReturnedHeader, &classification);
+        }
+    }
+
+    /// What the report says of the message, whoever it is about.
+    fn add_cause(&mut self, cause: Cause) {
+        let agrees = self.report.feedback.is_none_or(|known| known == cause);
+        self.report.feedback = Some(if agrees { cause } else { Cause::OtherFeedback });
+    }
+
+    /// Takes over from the fields of a report what is not about the recipient.
+    fn add_circumstances(&mut self, told: &[Field<'_>]) {
+        let report = &mut self.report;
+        let mail_from = first(told, "original-mail-from").map(bare_address);
+        report.return_paths.extend(mail_from.map(str::to_owned));
+        if report.reporting_mta.is_none() {
+            let mta = first(told, "reporting-mta").map(|mta| split_type(mta).1);
+            report.reporting_mta = mta.map(str::to_owned);
+        }
+        if report.arrival_date.is_none() {
+            let date = first(told, "arrival-date").or_else(|| first(told, "received-date"));
+            report.arrival_date = date.map(str::to_owned);
+        }
+    }
+
+    /// Adds the recipient unless the provider blanked it out, or it is there already.
+    fn add_recipient(&mut self, value: &str, identity: Identity, classification: &Classification) {
+        let address = bare_address(value);
+        let known = (classification.rule.clone(), address.to_ascii_lowercase());
+        if self.report.recipients.len() >= self.limits.recipient_limit
+            || is_blanked(address)
+            || !self.seen.insert(known)
+        {
+            return;
+        }
+        let mut recipient = ReportedRecipient::named(address.to_owned());
+        recipient.identity = identity;
+        recipient.take(if is_pseudonym(address) {
+            // Nobody has this address; but it is all the provider tells, and it stays the same.
+            Classification::without_effect(classification.cause, "feedback:pseudonym".to_owned())
+        } else {
+            classification.clone()
+        });
+        self.report.recipients.push(recipient);
+    }
 }
 
 /// The types of RFC 5965 §7.3 and its registry. One that we do not know changes nothing.
-fn classify(feedback_type: &str) -> Classification {
+pub(super) fn classify(feedback_type: &str) -> Classification {
     let name = feedback_type
         .split([';', ' ', '('])
         .next()

@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use mail_parser::parsers::MessageStream;
+
 use memchr::memchr;
 
 /// One field, as it stands.
@@ -44,6 +46,19 @@ pub(super) fn all<'a>(fields: &'a [Field<'_>], name: &str) -> impl Iterator<Item
         .iter()
         .filter(move |field| field.name.eq_ignore_ascii_case(name) && !field.value.is_empty())
         .map(|field| &*field.value)
+}
+
+/// The value with its encoded words (RFC 2047) resolved.
+pub(super) fn in_clear(value: &str) -> Cow<'_, str> {
+    if !value.contains("=?") {
+        return Cow::Borrowed(value);
+    }
+    let line = format!("{value}\n");
+    let clear = MessageStream::new(line.as_bytes()).parse_unstructured();
+    match clear.as_text() {
+        Some(text) => Cow::Owned(text.to_owned()),
+        None => Cow::Borrowed(value),
+    }
 }
 
 /// Splits `rfc822; a@example.com` into type and value; what has no type is all value.

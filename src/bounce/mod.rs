@@ -26,7 +26,7 @@ use serde::Serialize;
 pub use cause::{Cause, Effect, Fault, Permanence};
 pub use classify::{Classification, Refusal, classify, classify_refusal};
 pub use reader::Reader;
-pub use recipient::{Action, ReportedRecipient};
+pub use recipient::{Action, Identity, ReportedRecipient};
 pub use rules::{RuleProblem, Rules, RulesError};
 
 use part::Message;

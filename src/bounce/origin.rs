@@ -34,7 +34,10 @@ const DESTINATION_FIELDS: [&str; 5] = [
 
 /// Adds what the returned header and the report's own header tell to what the report itself told.
 pub(super) fn complete(report: &mut Report, message: &Message<'_>, limits: &Limits) {
-    let mut found = Found(std::mem::take(&mut report.return_paths));
+    let mut found = Found(Vec::new());
+    for told in std::mem::take(&mut report.return_paths) {
+        found.add(&told);
+    }
     let header = message.returned_header(limits).unwrap_or_default();
     let returned: Vec<_> = fields(&header, limits.header_limit).collect();
     if report.message_id.is_none() {

@@ -8,11 +8,10 @@ use std::borrow::Cow;
 use mail_parser::decoders::base64::base64_decode;
 use mail_parser::decoders::charsets::map::charset_decoder;
 use mail_parser::decoders::quoted_printable::quoted_printable_decode;
-use mail_parser::parsers::MessageStream;
 use memchr::{memchr, memmem, memrchr2};
 
 use super::Limits;
-use super::field::{Field, fields, first, parameter};
+use super::field::{Field, fields, first, in_clear, parameter};
 
 /// Types of the part in which the header of the message that was sent comes back.
 const RETURNED: [&str; 5] = [
@@ -97,16 +96,7 @@ impl<'a> Message<'a> {
 
     /// The subject in clear: encoded words (RFC 2047) are resolved.
     pub(super) fn subject(&self) -> Cow<'_, str> {
-        let subject = self.field("subject");
-        if !subject.contains("=?") {
-            return Cow::Borrowed(subject);
-        }
-        let line = format!("{subject}\n");
-        let value = MessageStream::new(line.as_bytes()).parse_unstructured();
-        match value.as_text() {
-            Some(text) => Cow::Owned(text.to_owned()),
-            None => Cow::Borrowed(subject),
-        }
+        in_clear(self.field("subject"))
     }
 
     /// The first part of one of these types.
@@ -132,13 +122,11 @@ impl<'a> Message<'a> {
     /// Somebody who passes a report on has a type of their own, and nested reports are not ours to read.
     pub(super) fn unwrapped(&self, limits: &Limits) -> Option<Self> {
         let content_type = self.field("content-type");
-        let [only] = &*self.parts else { return None };
         let was_report = is_type(content_type, "multipart/mixed")
             && parameter(content_type, "report-type").is_some();
-        if !was_report || !only.is("message/rfc822") {
-            return None;
-        }
-        Self::read(only.body, limits)
+        // A disclaimer may follow; words of a person would stand in front.
+        let whole = self.parts.first().filter(|part| part.is("message/rfc822"));
+        Self::read(whole.filter(|_| was_report)?.body, limits)
     }
 }
 
@@ -196,6 +184,15 @@ impl<'a> Part<'a> {
         wanted.iter().any(|wanted| self.is(wanted))
     }
 
+    /// Whether it is a message of its own, its header, or the fields of a report.
+    pub(super) fn is_message(&self) -> bool {
+        self.is("text/rfc822-headers")
+            || self
+                .content_type
+                .get(..8)
+                .is_some_and(|start| start.eq_ignore_ascii_case("message/"))
+    }
+
     /// The content without its transfer encoding, at most `limit` octets of the encoded form.
     pub(super) fn content(&self, limit: usize) -> Cow<'a, [u8]> {
         let body = whole_lines(self.body, limit);
@@ -222,8 +219,11 @@ impl<'a> Part<'a> {
 
 /// Whether a Content-Type is the wanted one, which is written in lower case.
 fn is_type(content_type: &str, wanted: &str) -> bool {
-    let end = content_type.find(';').unwrap_or(content_type.len());
-    content_type[..end].trim().eq_ignore_ascii_case(wanted)
+    // A forgotten semicolon is seen: `text/plain charset="us-ascii"`.
+    let end = content_type
+        .find([';', ' ', '\t'])
+        .unwrap_or(content_type.len());
+    content_type[..end].eq_ignore_ascii_case(wanted)
 }
 
 /// Resolves multiparts into their leaves.

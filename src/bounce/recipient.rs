@@ -23,6 +23,24 @@ pub enum Action {
     Expanded,
 }
 
+/// What named the recipient of a report. Earlier ones are believed before later ones.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Identity {
+    /// Our own signed return path, to which the report came.
+    ReturnPath,
+    /// The report's field for the address that was written to: RFC 3464 §2.3.1, RFC 5965 §3.2.
+    OriginalRecipient,
+    /// A field of a certain program, as `X-Failed-Recipients`, or a provider's notification.
+    VendorField,
+    /// The report's field for the address that was reached, RFC 3464 §2.3.2.
+    FinalRecipient,
+    /// Words.
+    Text,
+    /// The To field of the message that came back, where the report itself names nobody.
+    ReturnedHeader,
+}
+
 /// One recipient of a report. Nothing in it is proven.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ReportedRecipient {
@@ -30,6 +48,8 @@ pub struct ReportedRecipient {
     pub address: String,
     /// The address that was written to, where the report gives another one.
     pub original: Option<String>,
+    /// What named the recipient: `original` where there is one, else `address`.
+    pub identity: Identity,
     /// What was done; absent where the report says nothing that can be read.
     pub action: Option<Action>,
     /// The enhanced status code.
@@ -67,8 +87,12 @@ impl Action {
         let word = &value[..end];
         let known = [
             ("failed", Self::Failed),
-            // Not in the standard, yet some servers write it.
+            // Not in the standard, yet some servers write them.
             ("failure", Self::Failed),
+            ("error", Self::Failed),
+            ("expired", Self::Failed),
+            ("undeliverable", Self::Failed),
+            ("deferred", Self::Delayed),
             ("delayed", Self::Delayed),
             ("delivered", Self::Delivered),
             ("relayed", Self::Relayed),
@@ -97,6 +121,7 @@ impl ReportedRecipient {
         Self {
             address,
             original: None,
+            identity: Identity::Text,
             action: None,
             status: None,
             reply_code: None,

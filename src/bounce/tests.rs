@@ -11,25 +11,35 @@ fn processor_time() -> Duration {
     Duration::from_nanos(nanoseconds)
 }
 
-/// The text names a MIME bomb: it must be read quickly, or put aside.
+/// What the worst input may take. Optimised code keeps well below the 50 ms that are promised;
+/// without optimisation it is twenty times slower.
+const TIME_LIMIT: Duration = Duration::from_millis(if cfg!(debug_assertions) { 1000 } else { 50 });
+
+/// The input must be read quickly, or put aside; and it marks nobody.
 fn check_hostile(name: &str, message: &[u8]) {
     let start = processor_time();
     let report = understand(message, &Limits::default());
     let took = processor_time() - start;
-    assert!(took < Duration::from_millis(50), "{name} took {took:?}");
+    assert!(took < TIME_LIMIT, "{name} took {took:?}");
     assert!(
         report.recipients.iter().all(|r| r.effect == Effect::None),
         "{name}"
     );
+    assert!(report.recipients.len() <= Limits::default().recipient_limit);
+}
+
+/// As many copies as the default limits read, and some more.
+fn repeated(text: &str) -> String {
+    text.repeat((1 << 20) / text.len() + 2)
 }
 
 #[test]
-fn b7_x53_hostile_input_is_read_quickly_or_put_aside() {
-    let h1 = "Content-Type: message/rfc822\r\n\r\n".repeat(33_000);
+fn b7_x53_hostile_mime_is_read_quickly_or_put_aside() {
+    let h1 = "Content-Type: message/rfc822\r\n\r\n".repeat(35_000);
     check_hostile("nested messages", h1.as_bytes());
 
     let mut h2 = String::new();
-    for level in 0..10_000 {
+    for level in 0..20_000 {
         h2 += &format!(
             "--zz{level}\r\nContent-Type: multipart/mixed; boundary=zz{}\r\n\r\n",
             level + 1
@@ -37,46 +47,122 @@ fn b7_x53_hostile_input_is_read_quickly_or_put_aside() {
     }
     let h2 = format!("Content-Type: multipart/mixed; boundary=zz0\r\n\r\n{h2}");
     check_hostile("nested multiparts", h2.as_bytes());
-
-    let open = "--O\r\nContent-Type: multipart/mixed; boundary=zz\r\n\r\n".repeat(8_000);
-    let open = format!("Content-Type: multipart/mixed; boundary=O\r\n\r\n{open}");
-    check_hostile("multiparts never closed", open.as_bytes());
-
-    let parts = "--b\r\n\r\nx\r\n".repeat(50_000);
-    let parts = format!("Content-Type: multipart/mixed; boundary=b\r\n\r\n{parts}");
-    check_hostile("many parts", parts.as_bytes());
-
-    let line = format!("X: {}\r\n\r\n", "a".repeat(1 << 20));
-    check_hostile("a long header line", line.as_bytes());
-    let folded = format!("X: {}\r\n\r\n", "a\r\n ".repeat(10_000));
-    check_hostile("a long folded field", folded.as_bytes());
-    let fields = "a:b\r\n".repeat(200_000);
-    check_hostile("many fields", fields.as_bytes());
-    let dashes = format!(
-        "Content-Type: multipart/mixed; boundary=-\r\n\r\n{}",
-        "-".repeat(1 << 20)
+    let lost = h2.replace("boundary=zz", "boundary=lost");
+    check_hostile(
+        "nested multiparts that lost their boundaries",
+        lost.as_bytes(),
     );
-    check_hostile("dashes", dashes.as_bytes());
+
+    for (name, start, piece) in [
+        (
+            "multiparts never closed",
+            "boundary=O",
+            "--O\r\nContent-Type: multipart/mixed; boundary=zz\r\n\r\n",
+        ),
+        ("many parts", "boundary=b", "--b\r\n\r\nx\r\n"),
+        ("many empty parts", "boundary=b", "--b\n"),
+        ("lines that could be boundaries", "boundary=b", "--c\n"),
+        ("dashes", "boundary=-", "-"),
+        (
+            "encoded parts",
+            "boundary=b",
+            "--b\nContent-Transfer-Encoding: base64\n\nQUJD\n",
+        ),
+    ] {
+        let body = repeated(piece);
+        let message = format!("Content-Type: multipart/mixed; {start}\r\n\r\n{body}");
+        check_hostile(name, message.as_bytes());
+    }
+    for encoding in ["base64", "quoted-printable", "7bit"] {
+        let body = repeated("=41=\n");
+        let message = format!(
+            "From: MAILER-DAEMON@example.net\nContent-Type: text/plain; charset=iso-2022-jp\n\
+             Content-Transfer-Encoding: {encoding}\n\n{body}"
+        );
+        check_hostile(encoding, message.as_bytes());
+    }
+}
+
+#[test]
+fn b7_x53_hostile_headers_are_read_quickly() {
+    for (name, piece) in [
+        ("a long line", "a"),
+        ("a long folded field", "a\r\n "),
+        ("many fields", "a:b\r\n"),
+        ("many addresses", "a@b, "),
+        ("encoded words", "=?utf-8?q?a?= "),
+        ("beginnings of encoded words", "=?utf-8?q?"),
+        ("lines that are no fields", "a\r\n"),
+    ] {
+        for field in ["X", "To", "Subject", "Content-Type", "X-Failed-Recipients"] {
+            let message = format!("{field}: {}\r\n\r\nhello", &repeated(piece)[..1_000_000]);
+            check_hostile(&format!("{name} in {field}"), message.as_bytes());
+        }
+    }
 }
 
 #[test]
 fn b7_hostile_reports_are_read_quickly() {
-    let head = "Content-Type: message/delivery-status\r\n\r\n";
-    let groups = "Final-Recipient: rfc822; a@b\r\nAction: delayed\r\n\r\n".repeat(20_000);
-    check_hostile("many groups", format!("{head}{groups}").as_bytes());
-    check_hostile(
-        "many empty groups",
-        format!("{head}{}", "\r\n".repeat(200_000)).as_bytes(),
-    );
-    let diagnostic = "Diagnostic-Code: smtp; mailbox x ".repeat(8_000);
-    check_hostile(
-        "a long diagnostic",
-        format!("{head}Final-Recipient: rfc822; a@b\r\n{diagnostic}\r\n").as_bytes(),
-    );
+    for (name, piece) in [
+        (
+            "many groups",
+            "Final-Recipient: rfc822; a@b\nAction: delayed\n\n",
+        ),
+        (
+            "groups that run together",
+            "Final-Recipient: rfc822; a@b\nFinal-Recipient: c@d\n",
+        ),
+        ("recipients named again", "a:b\nOriginal-Recipient: a@b\n"),
+        ("groups of nobody", "Status: 5\n\n"),
+        ("many empty groups", "\r\n"),
+        ("groups of one field", "a:b\n\n"),
+        ("a long diagnostic", "Diagnostic-Code: smtp; mailbox x "),
+        ("many status codes", "Status: 5.0.0\n"),
+    ] {
+        for first in ["", "Final-Recipient: rfc822; a@b\n"] {
+            let content = format!("{first}{}", repeated(piece));
+            let message = format!("Content-Type: message/delivery-status\r\n\r\n{content}");
+            check_hostile(name, message.as_bytes());
+        }
+    }
+    for (name, piece) in [
+        ("many complaints", "Original-Rcpt-To: a@b\n"),
+        ("complaints in a row", "a@b,"),
+    ] {
+        let numbered: String = repeated(piece)
+            .split_inclusive('a')
+            .zip(0..200_000)
+            .map(|(piece, number)| format!("{piece}{number}"))
+            .collect();
+        let message = format!(
+            "Content-Type: message/feedback-report\n\nFeedback-Type: other\nOriginal-Rcpt-To: x@y\n{numbered}"
+        );
+        check_hostile(name, message.as_bytes());
+    }
     let failed: String = (0..5_000).map(|n| format!(" a{n}@example.net,")).collect();
     let lines: String = (0..5_000).map(|n| format!("a{n}@example.net\n")).collect();
     let words = format!("X-Failed-Recipients:{failed}\n\n{lines}");
     check_hostile("many failed recipients", words.as_bytes());
+}
+
+#[test]
+fn b7_x53_a_header_line_of_a_megabyte_hides_no_report() {
+    let long = "x".repeat(1_000_000);
+    let fields = "Final-Recipient: rfc822; a@example.net\r\nAction: failed\r\nStatus: 5.1.1\r\n";
+    let message = |outer: &str, inner: &str| {
+        format!(
+            "X-Long: {outer}\r\nContent-Type: multipart/report; report-type=delivery-status; boundary=b\r\n\r\n\
+             --b\r\nX-Long: {inner}\r\nContent-Type: message/delivery-status\r\n\r\n\
+             X-Long: {inner}\r\n\r\n{fields}\r\n--b--\r\n"
+        )
+    };
+    for message in [message(&long, ""), message("", &long[..500_000])] {
+        let start = processor_time();
+        let report = understand(message.as_bytes(), &Limits::default());
+        let took = processor_time() - start;
+        assert!(took < TIME_LIMIT, "{took:?}");
+        assert_eq!(report.recipients[0].effect, Effect::Hard);
+    }
 }
 
 #[test]
@@ -157,6 +243,16 @@ proptest! {
             let report = understand(&bytes, &limits);
             prop_assert!(report.recipients.len() <= limits.recipient_limit);
         }
+    }
+
+    #[test]
+    fn line_ends_make_no_difference(bytes in pieces()) {
+        let with = |end: &str| {
+            let text = String::from_utf8_lossy(&bytes).replace('\r', "").replace('\n', end);
+            understand(text.as_bytes(), &Limits::default())
+        };
+        prop_assert_eq!(with("\n"), with("\r\n"));
+        prop_assert_eq!(with("\n"), with("\r"));
     }
 
     #[test]

@@ -1,14 +1,15 @@
 //! `sendgate bounce explain` says what returned mail means, and which rule decided. It needs no gateway.
 
+use std::borrow::Cow;
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde::Serialize;
 
 use crate::bounce::{
-    Effect, Fault, Kind, Limits, Permanence, Reader, Report, ReportedRecipient, Rules,
+    Cause, Effect, Fault, Kind, Limits, Permanence, Reader, Report, ReportedRecipient, Rules,
 };
 
 /// Explains each file, in the order given; `-` is the standard input.
@@ -28,8 +29,11 @@ pub fn explain(
 ) -> anyhow::Result<()> {
     let limits = Limits::default();
     let reader = Reader::new(limits, Arc::clone(rules));
+    // A terminal's or a pipe's own buffer is written out at every line.
+    let mut out = BufWriter::new(out);
+    let mut bytes = Vec::new();
     for file in files {
-        let report = read(file, limits.size_limit).map(|bytes| {
+        let report = read(file, limits.size_limit, &mut bytes).map(|()| {
             if text {
                 reader.understand_text(&String::from_utf8_lossy(&bytes))
             } else {
@@ -37,52 +41,56 @@ pub fn explain(
             }
         });
         if json {
-            serde_json::to_writer(&mut *out, &Line::of(file, &report))?;
+            serde_json::to_writer(&mut out, &Line::of(file, &report))?;
             out.write_all(b"\n")?;
         } else {
-            write_for_people(file, &report, rules, out)?;
+            write_for_people(file, &report, rules, &mut out)?;
         }
     }
     out.flush()?;
     Ok(())
 }
 
-/// As much of the file as is looked at.
-fn read(file: &Path, size_limit: usize) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
+/// Fills `bytes` with as much of the file as is looked at.
+fn read(file: &Path, size_limit: usize, bytes: &mut Vec<u8>) -> io::Result<()> {
+    bytes.clear();
     // One more than is read, so that the reader sees that there is more.
     let limit = size_limit as u64 + 1;
     if file == Path::new("-") {
-        io::stdin().lock().take(limit).read_to_end(&mut bytes)?;
+        io::stdin().lock().take(limit).read_to_end(bytes)?;
     } else {
-        File::open(file)?.take(limit).read_to_end(&mut bytes)?;
+        File::open(file)?.take(limit).read_to_end(bytes)?;
     }
-    Ok(bytes)
+    Ok(())
 }
 
 /// One answer, as tools read it. The names are a contract.
 #[derive(Serialize)]
 struct Line<'a> {
-    file: String,
+    file: Cow<'a, str>,
     kind: Kind,
     recipients: &'a [ReportedRecipient],
     reporting_mta: Option<&'a str>,
     arrival_date: Option<&'a str>,
     message_id: Option<&'a str>,
+    /// What an automatic reply says about its author.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hint: Option<Cause>,
     /// Why there is no real answer.
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
 }
 
 impl<'a> Line<'a> {
-    fn of(file: &Path, report: &'a io::Result<Report>) -> Self {
+    fn of(file: &'a Path, report: &'a io::Result<Report>) -> Self {
         let mut line = Line {
-            file: file.to_string_lossy().into_owned(),
+            file: file.to_string_lossy(),
             kind: Kind::Other,
             recipients: &[],
             reporting_mta: None,
             arrival_date: None,
             message_id: None,
+            hint: None,
             error: None,
         };
         match report {
@@ -97,6 +105,7 @@ impl<'a> Line<'a> {
                 line.reporting_mta = report.reporting_mta.as_deref();
                 line.arrival_date = report.arrival_date.as_deref();
                 line.message_id = report.message_id.as_deref();
+                line.hint = report.hint;
             }
         }
         line
@@ -121,6 +130,9 @@ fn write_for_people(
             }
             for recipient in &report.recipients {
                 write_recipient(recipient, rules, out)?;
+            }
+            if let Some(hint) = report.hint {
+                writeln!(out, "  its author says: {} (nothing changes)", hint.name())?;
             }
             Ok(())
         }

@@ -111,20 +111,22 @@ fn check_pepper(loaded: &Loaded) -> Option<Problem> {
 /// The keys of the return path, unless the environment gives them.
 fn check_return_path(loaded: &Loaded) -> Vec<Problem> {
     let settings = &loaded.config.return_path;
+    if settings.domain.is_none() {
+        return Vec::new();
+    }
+    let (key_file, may_be_made) = loaded.config.return_path_key_file();
+    let key_file = (key_file.exists() || !may_be_made).then_some(key_file);
+    let previous = settings.previous_key_file.clone();
     let files = [
-        ("key_file", &settings.key, &settings.key_file),
-        (
-            "previous_key_file",
-            &settings.previous_key,
-            &settings.previous_key_file,
-        ),
+        ("key_file", &settings.key, key_file),
+        ("previous_key_file", &settings.previous_key, previous),
     ];
     files
         .into_iter()
         .filter(|(_, key, _)| key.is_none())
         .filter_map(|(name, _, file)| {
-            let file = file.as_deref()?;
-            let wrong = match secret::read(file) {
+            let file = file?;
+            let wrong = match secret::read(&file) {
                 Err(error) => error.to_string(),
                 Ok(key) if key.expose_secret().trim().len() < SECRET_MINIMUM => format!(
                     "{} is shorter than {SECRET_MINIMUM} octets; make one with: openssl rand -hex 32",

@@ -93,3 +93,73 @@ impl LabelBook {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::embedded::EmbeddedStore;
+    use crate::store::ledger::LedgerOptions;
+    use crate::store::{Meta, Store};
+    use crate::suppression::{EventRules, KeyMaker};
+
+    const PATIENCE: Duration = Duration::from_secs(10);
+
+    /// A book over a new store; the store answers once it is told that it is the right one.
+    async fn book(folder: &tempfile::TempDir, is_right: bool) -> (LabelBook, Arc<Ledger>) {
+        let store = EmbeddedStore::open(&folder.path().join("store.redb")).unwrap();
+        let meta = Meta {
+            schema: crate::store::SCHEMA,
+            key_check: "check".to_owned(),
+            generation: "one".to_owned(),
+        };
+        store.create_meta(&meta).await.unwrap();
+        store.expect_generation(if is_right { "one" } else { "another" });
+        let options = LedgerOptions {
+            rules: EventRules::default(),
+            timeout: PATIENCE,
+            remember: PATIENCE,
+        };
+        let keys = KeyMaker::new(b"0123456789abcdef");
+        let ledger = Arc::new(Ledger::new(Arc::new(store), keys, options));
+        (LabelBook::new(Arc::clone(&ledger), PATIENCE), ledger)
+    }
+
+    fn label(campaign: &str) -> Label {
+        Label {
+            campaign: Some(campaign.to_owned()),
+            ..Label::default()
+        }
+    }
+
+    #[tokio::test]
+    async fn a_tag_is_explained_by_the_store() {
+        let folder = tempfile::tempdir().unwrap();
+        let (book, ledger) = book(&folder, true).await;
+        let tenant = Tenant::default();
+        assert_eq!(book.tag(&tenant, Label::default()).await, Some(0));
+        for _ in 0..2 {
+            let tag = book.tag(&tenant, label("spring")).await.unwrap();
+            assert_eq!(tag, label("spring").tag(0));
+            let text = ledger.label(&tenant, tag).await.unwrap();
+            assert_eq!(Label::read(&text.unwrap()), label("spring"));
+        }
+    }
+
+    #[tokio::test]
+    async fn two_labels_never_share_a_tag() {
+        let folder = tempfile::tempdir().unwrap();
+        let (book, ledger) = book(&folder, true).await;
+        let tenant = Tenant::default();
+        let (taken, text) = (label("spring").tag(0), label("other").text());
+        ledger.put_label(&tenant, taken, &text).await.unwrap();
+        let tag = book.tag(&tenant, label("spring")).await;
+        assert_eq!(tag, Some(label("spring").tag(1)));
+    }
+
+    #[tokio::test]
+    async fn a_label_that_was_not_recorded_has_no_tag() {
+        let folder = tempfile::tempdir().unwrap();
+        let (book, _ledger) = book(&folder, false).await;
+        assert_eq!(book.tag(&Tenant::default(), label("spring")).await, None);
+    }
+}

@@ -1,13 +1,15 @@
 //! A [`Circuit`] is the whole way of mail and back: a client, the gateway, a real mail server, and
 //! scripted mailboxes, whose refusals the mail server reports to the returns listener.
 
+use std::collections::HashSet;
 use std::process::Command;
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
 use super::program::free_port;
-use crate::harness::{Act, Client, FakeUpstream, Gateway, Moment, Options, TICK};
+use crate::harness::{Act, Client, FakeUpstream, Gateway, Options, TICK};
 
 /// The domain whose mail goes to the returns listener.
 pub(super) const RETURNS_DOMAIN: &str = "bounces.example.com";
@@ -56,7 +58,7 @@ impl<Server: MailServer> Circuit<Server> {
     /// Starts all of it.
     #[track_caller]
     pub(super) fn start() -> Self {
-        let mailboxes = FakeUpstream::scripted(answer);
+        let mailboxes = mailboxes();
         let returns = free_port();
         let server = Server::start(&Neighbours {
             mailboxes: mailboxes.address().port(),
@@ -127,23 +129,30 @@ impl<Server: MailServer> Circuit<Server> {
             .count()
     }
 
-    /// Waits until so many reports of a kind were counted; meanwhile the server tries again.
+    /// Waits until so many reports of a kind were read and recorded; meanwhile the server tries again.
     #[track_caller]
     pub(super) fn wait_for_reports(&self, kind: &str, count: usize) {
-        let name = format!("sendgate_reports_total{{kind=\"{kind}\"}} ");
-        let metrics = || self.gateway.metrics();
-        let counted = || -> usize {
-            let metrics = metrics();
-            let value = metrics.lines().find_map(|line| line.strip_prefix(&name));
-            value.map_or(0, |value| value.parse().unwrap())
-        };
         let deadline = Instant::now() + PATIENCE;
-        while counted() < count {
+        while self.reports(kind).len() < count {
             let waiting = Instant::now() < deadline;
-            assert!(waiting, "not {count} reports of {kind}:\n{}", metrics());
+            assert!(waiting, "not {count} reports of {kind}");
             self.server.try_again();
             std::thread::sleep(TICK * 10);
         }
+        let metrics = self.gateway.metrics();
+        let name = format!("sendgate_reports_total{{kind=\"{kind}\"}} ");
+        let counted = metrics.lines().find_map(|line| line.strip_prefix(&name));
+        assert!(counted.unwrap().parse::<usize>().unwrap() >= count);
+    }
+
+    /// What the operational log tells of the reports of a kind, once they are recorded.
+    pub(super) fn reports(&self, kind: &str) -> Vec<String> {
+        let kind = format!(" kind=\"{kind}\" ");
+        let log = self.gateway.stderr();
+        let told = log.lines().filter(|line| line.contains(&kind));
+        told.filter(|line| line.contains(" counted="))
+            .map(str::to_owned)
+            .collect()
     }
 
     /// What the command line shows of a recipient: how often each kind of bounce was counted, and
@@ -169,16 +178,33 @@ impl<Server: MailServer> Circuit<Server> {
     }
 }
 
-/// What the host of the mailboxes says to a recipient, by the beginning of its address.
-fn answer(moment: &Moment<'_>) -> Act {
-    let Some((_, recipient)) = moment.line.split_once("TO:<") else {
-        return Act::Usual;
-    };
-    match recipient.split(['.', '@']).next() {
-        Some("gone") => Act::Say("550 5.1.1 No such user here"),
-        Some("full") => Act::Say("552 5.2.2 The mailbox is full"),
-        Some("refused") => Act::Say("550 5.7.1 Message refused by local policy"),
-        Some("slow" | "stuck") => Act::Say("451 4.3.0 Try again later"),
-        _ => Act::Usual,
-    }
+/// The host of the mailboxes; what it says to a recipient is told by the beginning of the address.
+fn mailboxes() -> FakeUpstream {
+    // Connections whose message will be refused when it was read.
+    let filtered = Mutex::new(HashSet::new());
+    FakeUpstream::scripted(move |moment| {
+        let mut filtered = filtered.lock().unwrap();
+        match (moment.verb, kind(moment.line)) {
+            ("RCPT", "gone") => Act::Say("550 5.1.1 No such user here"),
+            ("RCPT", "full") => Act::Say("552 5.2.2 The mailbox is full"),
+            ("RCPT", "refused") => Act::Say("550 5.7.1 Message refused by local policy"),
+            ("RCPT", "slow" | "stuck") => Act::Say("451 4.3.0 Try again later"),
+            ("RCPT", "filtered") => {
+                filtered.insert(moment.connection);
+                Act::Usual
+            }
+            (".", _) if filtered.remove(&moment.connection) => {
+                Act::Say("554 5.7.1 Message content rejected")
+            }
+            _ => Act::Usual,
+        }
+    })
+}
+
+/// The first word of the address in a RCPT command.
+fn kind(command: &str) -> &str {
+    let address = command
+        .split_once("TO:<")
+        .map_or("", |(_, address)| address);
+    address.split(['.', '@']).next().unwrap_or_default()
 }

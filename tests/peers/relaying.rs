@@ -9,8 +9,8 @@ use crate::harness::{Gateway, Options, eventually};
 
 const ALIVE: &str = "alive@example.net";
 const GONE: &str = "gone@example.net";
-/// The sender of campaigns. Bounces come back to the gateway, which signs the return path.
-const CAMPAIGN: &str = "news@front.example";
+/// The sender of campaigns, whose bounces come back to the gateway.
+const CAMPAIGN: &str = "news@bounces.example.com";
 /// A person, whose bounces go to a mailbox.
 const EDITOR: &str = "editor@front.example";
 
@@ -53,8 +53,11 @@ fn a_bounce_between_two_mail_servers_stops_the_next_message() {
         arrived[0]
     );
     back.wait_for_log(&[GONE, "status=bounced"]);
-    let bounces = "@bounces.example.com";
-    back.wait_for_log(&[bounces, "status=sent", &returns_port.to_string()]);
+    back.wait_for_log(&[
+        "@bounces.example.com>",
+        "status=sent",
+        &returns_port.to_string(),
+    ]);
     wait_for_verdicts(&gateway, ALIVE, &["relay delivered"]);
     wait_for_verdicts(&gateway, GONE, &["relay delivered"]);
     let record = gateway.admin().record(GONE);

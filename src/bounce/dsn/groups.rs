@@ -1,7 +1,9 @@
 //! The groups of fields of a delivery status part: one for the message, one for each recipient.
 
+use std::borrow::Cow;
+
 use crate::bounce::Limits;
-use crate::bounce::field::{Field, fields, first};
+use crate::bounce::field::{Field, fields};
 
 /// Fields that name a recipient, the least trustworthy last.
 pub(super) const RECIPIENT_FIELDS: [&str; 2] = ["final-recipient", "original-recipient"];
@@ -20,74 +22,87 @@ pub(super) struct Groups<'a> {
     pub(super) nameless: Vec<Field<'a>>,
 }
 
+/// One group on its way.
+#[derive(Default)]
+struct Group<'a> {
+    fields: Vec<Field<'a>>,
+    /// The value of each of [`RECIPIENT_FIELDS`].
+    names: [Option<Cow<'a, str>>; 2],
+    tells_outcome: bool,
+}
+
 impl<'a> Groups<'a> {
     /// Sorts the fields. An empty line should end a group (RFC 3464 §2.1), but some reporters leave
     /// it out between recipients, and some put it between a recipient and its outcome.
     pub(super) fn read(content: &'a [u8], limits: &Limits) -> Self {
         let mut groups = Self::default();
+        // What belongs to nobody is bounded for the part as a whole.
         let mut room = limits.header_limit;
-        for block in blocks(content) {
-            for group in split_at_repeats(fields(block, limits.header_limit)) {
-                if !names_anybody(&group) {
-                    // What belongs to nobody is bounded for the part as a whole.
-                    let size: usize = group.iter().map(|field| field.value.len()).sum();
-                    if size < room {
-                        room -= size;
-                        groups.add_nameless(group);
-                    }
-                } else if groups.recipients.len() < limits.recipient_limit {
-                    groups.recipients.push(group);
-                } else {
-                    return groups;
+        let mut is_last_open = false;
+        for group in blocks(content).flat_map(|block| split(fields(block, limits.header_limit))) {
+            if group.names.iter().any(Option::is_some) {
+                if groups.recipients.len() == limits.recipient_limit {
+                    break;
                 }
+                is_last_open = !group.tells_outcome;
+                groups.recipients.push(group.fields);
+                continue;
+            }
+            let size: usize = group.fields.iter().map(|field| field.value.len()).sum();
+            if size > room {
+                continue;
+            }
+            room -= size;
+            match groups.recipients.last_mut() {
+                _ if !group.tells_outcome => groups.message.extend(group.fields),
+                Some(last) if is_last_open => {
+                    last.extend(group.fields);
+                    is_last_open = false;
+                }
+                _ if groups.nameless.is_empty() => groups.nameless = group.fields,
+                _ => {}
             }
         }
         groups
     }
+}
 
-    fn add_nameless(&mut self, group: Vec<Field<'a>>) {
-        if !tells_outcome(&group) {
-            self.message.extend(group);
-            return;
+impl<'a> Group<'a> {
+    /// Whether the field names another recipient than the group does.
+    fn ends_before(&self, field: &Field<'_>) -> bool {
+        position(&RECIPIENT_FIELDS, field)
+            .and_then(|kind| self.names[kind].as_ref())
+            .is_some_and(|named| !named.eq_ignore_ascii_case(&field.value))
+    }
+
+    fn add(&mut self, field: Field<'a>) {
+        if !field.value.is_empty() {
+            if let Some(kind) = position(&RECIPIENT_FIELDS, &field) {
+                self.names[kind].get_or_insert_with(|| field.value.clone());
+            }
+            self.tells_outcome |= position(&OUTCOME_FIELDS, &field).is_some();
         }
-        match self.recipients.last_mut() {
-            Some(last) if !tells_outcome(last) => last.extend(group),
-            _ if self.nameless.is_empty() => self.nameless = group,
-            _ => {}
-        }
+        self.fields.push(field);
     }
 }
 
-fn names_anybody(group: &[Field<'_>]) -> bool {
-    RECIPIENT_FIELDS
+fn position(names: &[&str], field: &Field<'_>) -> Option<usize> {
+    names
         .iter()
-        .any(|name| first(group, name).is_some())
-}
-
-fn tells_outcome(group: &[Field<'_>]) -> bool {
-    OUTCOME_FIELDS
-        .iter()
-        .any(|name| first(group, name).is_some())
+        .position(|name| field.name.eq_ignore_ascii_case(name))
 }
 
 /// A second name of the same kind begins another recipient.
-fn split_at_repeats<'a>(fields: impl Iterator<Item = Field<'a>>) -> Vec<Vec<Field<'a>>> {
-    let mut groups = vec![Vec::new()];
+fn split<'a>(fields: impl Iterator<Item = Field<'a>>) -> Vec<Group<'a>> {
+    let mut groups = Vec::new();
+    let mut current = Group::default();
     for field in fields {
-        let repeats = RECIPIENT_FIELDS
-            .iter()
-            .any(|name| field.name.eq_ignore_ascii_case(name))
-            && groups
-                .last()
-                .and_then(|group| first(group, field.name))
-                .is_some_and(|named| !named.eq_ignore_ascii_case(&field.value));
-        if repeats {
-            groups.push(Vec::new());
+        if current.ends_before(&field) {
+            groups.push(std::mem::take(&mut current));
         }
-        if let Some(group) = groups.last_mut() {
-            group.push(field);
-        }
+        current.add(field);
     }
+    groups.push(current);
     groups
 }
 
@@ -116,6 +131,7 @@ fn blocks(content: &[u8]) -> impl Iterator<Item = &[u8]> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::bounce::field::first;
 
     fn read(content: &str) -> Vec<(String, usize)> {
         let groups = Groups::read(content.as_bytes(), &Limits::default());

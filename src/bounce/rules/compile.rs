@@ -87,9 +87,9 @@ impl<'a> Compiler<'a> {
             for (index, host) in provider.hosts.iter().enumerate() {
                 let key = format!("provider[{number}].hosts[{index}]");
                 let name = host.get_ref();
-                if !name.contains('.') || telling_words(name) != *name {
+                if name.is_empty() || name.contains(' ') || telling_words(name) != *name {
                     let message =
-                        "is not a domain in lower case; write for example \"example.com\"";
+                        "is not a domain or mark in lower case; write for example \"example.com\"";
                     self.problem(host.span().start, key, message);
                 }
             }

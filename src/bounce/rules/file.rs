@@ -23,7 +23,7 @@ pub(super) struct Written {
 #[serde(deny_unknown_fields)]
 pub(super) struct WrittenProvider {
     pub(super) id: Spanned<String>,
-    /// Domains in lower case: hosts in them, and mailboxes, are the provider's.
+    /// Domains in lower case: hosts in them, and mailboxes, are the provider's. Also words that only it says.
     pub(super) hosts: Vec<Spanned<String>>,
 }
 

@@ -130,7 +130,7 @@ fn everything_wrong_is_told_with_its_place() {
     assert_eq!(found.lines().count(), 8, "{found}");
     assert!(problems("[[rule]]\nid = 1\n").starts_with("2:6: "));
     assert!(problems("[[rule]]\nid = \"a\"\ncoz = \"spam\"\n").starts_with("3:1: "));
-    assert!(problems("[[provider]]\nid = \"a\"\nhosts = [\"com\"]\n").contains("hosts[0]"));
+    assert!(problems("[[provider]]\nid = \"a\"\nhosts = [\"two words\"]\n").contains("hosts[0]"));
 }
 
 #[test]

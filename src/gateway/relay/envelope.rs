@@ -121,7 +121,7 @@ impl Relay {
         transaction: &Transaction,
         commands: &[Expect],
     ) -> Result<Answers, Lost> {
-        let patience = self.upstream.timeouts().command;
+        let timeouts = *self.upstream.timeouts();
         let mut answers = Answers::default();
         let Some(connection) = &mut self.connection else {
             return Ok(answers);
@@ -139,7 +139,11 @@ impl Relay {
             for &expect in step {
                 queue(connection, expect, transaction, &self.origin);
             }
-            for _ in step {
+            for awaited in step {
+                let patience = match awaited {
+                    Expect::Data => timeouts.data,
+                    _ => timeouts.command,
+                };
                 let (expect, reply) = connection.reply(patience).await?;
                 if reply.code() == 421 {
                     return Err(Lost::Io(std::io::ErrorKind::ConnectionAborted.into()));

@@ -1,0 +1,299 @@
+//! The [`Author`] of a message, as its header tells: whether a mail server wrote it.
+
+use super::super::dsn::bare_address;
+use super::super::field::{Field, all, first, in_clear};
+
+/// How sure the header makes that a mail server wrote the message, and not a person or their software.
+///
+/// All of this is forged easily. It keeps ordinary mail from being misread; who is marked is
+/// decided from our own token (B2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Author {
+    /// Nothing points to a server.
+    Person,
+    /// It has no return path, or a robot writes under a subject that speaks of failure: the words must tell.
+    Perhaps,
+    /// It writes in the name of the mail system.
+    Server,
+}
+
+/// Local parts that belong to mail systems.
+const LOCAL_PARTS: &[&str] = &[
+    "mailer-daemon",
+    "postmaster",
+    "mail-daemon",
+    "mailer_daemon",
+    "maildaemon",
+    "mailerdaemon",
+    "post_master",
+    "post-master",
+    "mdaemon",
+    "mail.delivery.system",
+    "mail-delivery-system",
+    "system administrator",
+    "mail delivery subsystem",
+    "mail delivery system",
+    "mailer",
+    "mmdf",
+    "bounce-notification",
+    "smtp_mail_service",
+    "poostmaster",
+    "microsoftexchange",
+    "amq",
+    "uucp",
+];
+
+/// How local parts begin at which no person reads.
+const ROBOTS: &[&str] = &[
+    "no-reply",
+    "noreply",
+    "no_reply",
+    "donotreply",
+    "do-not-reply",
+    "do_not_reply",
+    "notification",
+    "bounce",
+    "mailer",
+    "mail-",
+    "daemon",
+    "system",
+    "smtp",
+    "delivery",
+];
+
+/// Names under which mail systems write, whatever their address is.
+const NAMES: &[&str] = &[
+    "mail delivery",
+    "mailer-daemon",
+    "mailer daemon",
+    "postmaster",
+    "mail administrator",
+    "system administrator",
+    "mail deliver system",
+    "mail system",
+    "interscan",
+    "microsoft outlook",
+    "delivery subsystem",
+    "returned mail",
+    "mail router",
+    "internet mail delivery",
+];
+
+/// Fields that only certain mail systems write, with the beginning of their value.
+const FIELDS: &[(&str, &str)] = &[
+    // Ipswitch IMail
+    ("x-mailer", "<smtp32"),
+    // fml, a list manager
+    ("x-mlserver", "fml"),
+    // Exchange and Microsoft SMTPSVC
+    ("x-dsncontext", ""),
+    ("x-ms-embedded-report", ""),
+    ("content-class", "urn:content-classes:dsn"),
+    ("content-class", "urn:content-classes:reporttemplate"),
+    // LSMTP
+    ("x-report-type", "nondelivery"),
+    // Mimecast, Exim, SpamLion
+    ("x-mc-system", ""),
+    ("x-failed-recipients", ""),
+    ("x-mailer", "spamlion"),
+    ("x-mailer", "m-filter"),
+];
+
+/// Words of subjects, in lower case as far as ASCII goes.
+const SUBJECTS: &[&str] = &[
+    "undeliver",
+    "returned mail",
+    "returned to sender",
+    "return to sender",
+    "delivery fail",
+    "delivery has failed",
+    "delivery status",
+    "delivery problem",
+    "delivery error",
+    "delivery report",
+    "delivery notification",
+    "failure notice",
+    "failed delivery",
+    "failure delivery",
+    "failed mail",
+    "mail failure",
+    "mail failed",
+    "mail delivery",
+    "message delivery",
+    "non-deliver",
+    "nondeliver",
+    "not deliver",
+    "could not be delivered",
+    "couldn't be delivered",
+    "unable to deliver",
+    "bounce",
+    "rejected mail",
+    "mail system error",
+    "error sending your mail",
+    "processing error",
+    "warning: could not send",
+    "delayed",
+    "delivery delay",
+    "user unknown",
+    "mailbox full",
+    "are not member",
+    "not member article",
+    "address not found",
+    // German, French, Spanish, Portuguese, Italian, Dutch, Polish, Russian
+    "unzustellbar",
+    "nicht zugestellt",
+    "zustellung",
+    "non remis",
+    "non distribu",
+    "non délivr",
+    "échec",
+    "no se pudo entregar",
+    "no entregado",
+    "fallo",
+    "falha",
+    "não entregue",
+    "mancato recapito",
+    "non recapitato",
+    "onbestelbaar",
+    "niet bezorgd",
+    "niedostarcz",
+    "не доставлен",
+    "недоставлен",
+    // Japanese, Chinese, Korean
+    "エラー",
+    "配信",
+    "配送",
+    "送信できません",
+    "退信",
+    "投递",
+    "無法傳遞",
+    "전송",
+];
+
+/// Who wrote it.
+pub(super) fn author(fields: &[Field<'_>]) -> Author {
+    let from = first(fields, "from").map(in_clear).unwrap_or_default();
+    let is_empty = fields.iter().any(|field| {
+        field.name.eq_ignore_ascii_case("from") && bare_address(&field.value).is_empty()
+    });
+    if is_empty || is_server(&from) || has_field(fields) {
+        return Author::Server;
+    }
+    let subject = first(fields, "subject").map(in_clear).unwrap_or_default();
+    if has_null_path(fields) || is_robot(&from) && speaks_of_failure(&subject) {
+        Author::Perhaps
+    } else {
+        Author::Person
+    }
+}
+
+/// Whether a subject says that mail failed. Answers and forwards are written by people.
+pub(super) fn speaks_of_failure(subject: &str) -> bool {
+    let subject = subject.trim().to_ascii_lowercase();
+    let prefix = subject.split(':').next().unwrap_or_default();
+    let is_answer = subject.len() > prefix.len()
+        && matches!(
+            prefix.trim(),
+            "re" | "aw" | "fw" | "fwd" | "wg" | "sv" | "antw" | "tr" | "rv"
+        );
+    !is_answer && SUBJECTS.iter().any(|words| subject.contains(words))
+}
+
+fn is_server(from: &str) -> bool {
+    let address = bare_address(from);
+    let local_part = address
+        .rsplit_once('@')
+        .map_or(address, |(local_part, _)| local_part);
+    let local_part = local_part.trim_matches(['"', ' ']).to_ascii_lowercase();
+    let is_local_part = LOCAL_PARTS
+        .iter()
+        .any(|name| local_part == *name || name.len() > 8 && local_part.ends_with(name))
+        || local_part.starts_with("microsoftexchange");
+    let display = from.to_ascii_lowercase();
+    let display = match display.split_once('<') {
+        Some((name, _)) => name,
+        // The old style: `address (Name)`.
+        None => display.split_once('(').map_or("", |(_, name)| name),
+    };
+    let display = display.trim_matches(['"', ' ', '\'']);
+    is_local_part || NAMES.iter().any(|name| display.starts_with(name))
+}
+
+/// Whether no person reads what is sent to that address.
+fn is_robot(from: &str) -> bool {
+    let local_part = bare_address(from)
+        .split('@')
+        .next()
+        .unwrap_or_default()
+        .to_ascii_lowercase();
+    local_part.is_empty() || ROBOTS.iter().any(|name| local_part.starts_with(name))
+}
+
+fn has_field(fields: &[Field<'_>]) -> bool {
+    fields.iter().any(|field| {
+        FIELDS.iter().any(|(name, start)| {
+            field.name.eq_ignore_ascii_case(name)
+                && field
+                    .value
+                    .get(..start.len())
+                    .is_some_and(|value| value.eq_ignore_ascii_case(start))
+        })
+    })
+}
+
+/// RFC 5321 §4.5.5: reports have the null reverse-path. Some stores write it as a daemon's name.
+fn has_null_path(fields: &[Field<'_>]) -> bool {
+    let is_null = |path: &str| {
+        let path = bare_address(path);
+        path.is_empty()
+            || path
+                .get(..13)
+                .is_some_and(|start| start.eq_ignore_ascii_case("mailer-daemon"))
+    };
+    all(fields, "return-path").any(is_null)
+        || fields
+            .iter()
+            .any(|field| field.name.eq_ignore_ascii_case("return-path") && field.value.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::field::fields;
+    use super::*;
+
+    #[test]
+    fn servers_are_told_from_people() {
+        for (header, author_of) in [
+            ("From: MAILER-DAEMON@example.com", Author::Server),
+            ("From: Mail Delivery System <x@example.com>", Author::Server),
+            ("From: <>", Author::Server),
+            ("From: Postmaster <>", Author::Server),
+            ("From: x@example.com (Mail Delivery System)", Author::Server),
+            ("From: E500_SMTP_Mail_Service@example.com", Author::Server),
+            ("X-Failed-Recipients: a@example.com", Author::Server),
+            ("Return-Path: <>\nFrom: info@example.com", Author::Perhaps),
+            ("Return-Path:\nFrom: info@example.com", Author::Perhaps),
+            (
+                "Subject: Undeliverable: x\nFrom: no-reply@example.com",
+                Author::Perhaps,
+            ),
+            (
+                "Subject: =?utf-8?q?Unzustellbar?=\nTo: a@example.com",
+                Author::Perhaps,
+            ),
+            (
+                "Subject: Undeliverable: x\nFrom: info@example.com",
+                Author::Person,
+            ),
+            (
+                "Subject: Re: Undeliverable: x\nFrom: no-reply@example.com",
+                Author::Person,
+            ),
+            ("Subject: Hello\nFrom: info@example.com", Author::Person),
+            ("Subject: Hello", Author::Person),
+        ] {
+            let found: Vec<_> = fields(header.as_bytes(), 1000).collect();
+            assert_eq!(author(&found), author_of, "{header}");
+        }
+    }
+}

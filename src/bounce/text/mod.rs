@@ -1,0 +1,307 @@
+//! A report in words: a mail server writes to a person that it could not deliver.
+//!
+//! Whether a message is such a report is decided strictly, from its header ([`author`]) and the words
+//! of known programs ([`phrases`]) together. Whom it names is read by where addresses stand ([`scan`]).
+
+mod address;
+mod author;
+mod body;
+mod html;
+mod matcher;
+mod notification;
+mod phrases;
+mod scan;
+mod told;
+
+pub(super) use told::{told_about, without_returned_message};
+
+use std::borrow::Cow;
+
+use super::codes::{reply_code_in, status_in};
+use super::dsn::{bare_address, read_among_words};
+use super::field::{Field, all, fields, first, in_clear};
+use super::part::Message;
+use super::recipient::{Action, Identity, ReportedRecipient};
+use super::{Kind, Limits, Report};
+use author::{Author, author, speaks_of_failure};
+use scan::{Findings, Named, scan};
+
+/// The field by which Exim, Gmail and Google Groups name failed recipients.
+const VENDOR_FIELD: &str = "x-failed-recipients";
+
+/// Reads the report, if the message is one.
+pub(super) fn read(message: &Message<'_>, limits: &Limits) -> Option<Report> {
+    let texts = || body::texts(message, limits);
+    if let Some(report) = texts().find_map(|text| notification::read(&text, limits)) {
+        return Some(report);
+    }
+    let header = Header::of(message.fields());
+    if header.author == Author::Person {
+        return None;
+    }
+    let named = header.failed_recipients(limits);
+    if !named.is_empty() {
+        let text = texts().next().unwrap_or_default();
+        return Some(report(&header, &text, named, limits));
+    }
+    for text in texts() {
+        let words = without_returned_message(&text);
+        let findings = scan(words, limits.recipient_limit);
+        if !header.makes_report(&findings, words) {
+            continue;
+        }
+        if let Some(report) = read_among_words(words, message, limits) {
+            return Some(report);
+        }
+        let named = header.named(&findings, &text, limits);
+        if !named.is_empty() {
+            return Some(report(&header, &text, named, limits));
+        }
+    }
+    None
+}
+
+/// Whether the author is a mail server.
+pub(super) fn is_from_mail_server(fields: &[Field<'_>]) -> bool {
+    author(fields) == Author::Server
+}
+
+/// What the header of the report tells.
+struct Header<'a> {
+    fields: &'a [Field<'a>],
+    author: Author,
+    subject: Cow<'a, str>,
+    /// Addresses that the report itself was written by and to.
+    own: Vec<&'a str>,
+}
+
+/// A recipient, and what named it.
+struct Identified {
+    address: String,
+    original: Option<String>,
+    identity: Identity,
+}
+
+impl Identified {
+    fn by(identity: Identity, address: &str) -> Self {
+        Self {
+            address: address.to_owned(),
+            original: None,
+            identity,
+        }
+    }
+}
+
+impl<'a> Header<'a> {
+    fn of(fields: &'a [Field<'a>]) -> Self {
+        let own = ["from", "to", "sender", "reply-to"]
+            .iter()
+            .filter_map(|name| first(fields, name))
+            .map(bare_address);
+        Self {
+            fields,
+            author: author(fields),
+            subject: in_clear(first(fields, "subject").unwrap_or_default()),
+            own: own.collect(),
+        }
+    }
+
+    /// Whether header and words together make a report.
+    fn makes_report(&self, findings: &Findings<'_>, words: &str) -> bool {
+        let says_so = findings.is_report();
+        match self.author {
+            Author::Person => false,
+            Author::Perhaps => says_so,
+            Author::Server => {
+                says_so
+                    || findings.hint
+                    || findings.delayed
+                    || findings.delivered
+                    || status_in(words).is_some()
+                    || reply_code_in(words).is_some()
+                    || speaks_of_failure(&self.subject)
+            }
+        }
+    }
+
+    /// The addresses in the vendor field: folded, repeated, encoded or with names, as they come.
+    fn failed_recipients(&self, limits: &Limits) -> Vec<Identified> {
+        let mut named: Vec<Identified> = Vec::new();
+        for value in all(self.fields, VENDOR_FIELD) {
+            let value = in_clear(value);
+            let addresses = value.split([',', ';']).map(bare_address);
+            let room = limits.recipient_limit.saturating_sub(named.len());
+            let found = addresses
+                .filter(|address| address.contains('@'))
+                .take(room)
+                .map(|address| Identified::by(Identity::VendorField, address));
+            named.extend(found);
+        }
+        named
+    }
+
+    /// Those whom the words name; where they name nobody, whom the subject or the returned message does.
+    fn named(&self, findings: &Findings<'_>, text: &str, limits: &Limits) -> Vec<Identified> {
+        let loosely = self.author == Author::Server || findings.is_report();
+        let named = findings.recipients(&self.own, loosely);
+        if !named.is_empty() {
+            let identified = |named: &&Named<'_>| Identified {
+                original: named.original.map(str::to_owned),
+                ..Identified::by(Identity::Text, named.address)
+            };
+            return named.iter().map(identified).collect();
+        }
+        // `Undeliverable: a@example.com`
+        let in_subject =
+            address::first_in(&self.subject).filter(|_| speaks_of_failure(&self.subject));
+        if let Some(found) = in_subject {
+            return vec![Identified::by(Identity::Text, found.address)];
+        }
+        if let Some(address) = self.own_mailbox(findings) {
+            return vec![Identified::by(Identity::Text, &address)];
+        }
+        let returned = &text[told::start_of_returned_message(text)..];
+        let addressee = only_addressee(returned, limits).filter(|_| findings.is_report());
+        addressee
+            .map(|address| Identified::by(Identity::ReturnedHeader, &address))
+            .into_iter()
+            .collect()
+    }
+
+    /// The address of a mailbox that a server names without its own domain.
+    fn own_mailbox(&self, findings: &Findings<'_>) -> Option<String> {
+        let mailbox = findings.mailbox.filter(|_| self.author == Author::Server)?;
+        let (_, domain) = bare_address(first(self.fields, "from")?).rsplit_once('@')?;
+        Some(format!("{mailbox}@{domain}"))
+    }
+}
+
+/// The person in the To field of the returned message, if it is one.
+///
+/// The field tells who, never what happened.
+fn only_addressee(returned: &str, limits: &Limits) -> Option<String> {
+    let start = returned.find("\nTo:").map(|at| at + 1)?;
+    let to = fields(returned[start..].as_bytes(), limits.header_limit).next()?;
+    (to.value.matches('@').count() == 1)
+        .then(|| address::first_in(&to.value).map(|found| found.address.to_owned()))
+        .flatten()
+}
+
+/// Puts the report together: what the words tell of each recipient decides its cause.
+fn report(header: &Header<'_>, text: &str, named: Vec<Identified>, limits: &Limits) -> Report {
+    let words = without_returned_message(text);
+    let action = action(&header.subject, &scan(words, 1));
+    let mut report = Report::empty(match action {
+        Action::Delayed => Kind::Delayed,
+        Action::Delivered => Kind::Delivered,
+        _ => Kind::Bounce,
+    });
+    let told = {
+        let addresses: Vec<_> = named.iter().map(|named| named.address.as_str()).collect();
+        told_about(words, &addresses, limits.text_limit)
+    };
+    for (named, about) in named.into_iter().zip(told) {
+        let mut recipient = ReportedRecipient::named(named.address);
+        recipient.identity = named.identity;
+        recipient.original = named.original;
+        recipient.action = Some(action);
+        recipient.status = status_in(&about);
+        recipient.reply_code = reply_code_in(&about);
+        recipient.decide(&about);
+        recipient.diagnostic = (!about.is_empty()).then_some(about);
+        report.recipients.push(recipient);
+    }
+    report
+}
+
+/// What the server did. Field and layout of a delay are the same as of a failure.
+fn action(subject: &str, findings: &Findings<'_>) -> Action {
+    let subject = subject.to_ascii_lowercase();
+    let warns = ["delay", "warning"]
+        .iter()
+        .any(|word| subject.contains(word));
+    if warns || findings.delayed {
+        Action::Delayed
+    } else if findings.delivered && !findings.is_report() {
+        Action::Delivered
+    } else {
+        Action::Failed
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bounce::{Cause, Effect, understand};
+
+    const SEVERAL: &str = "X-Failed-Recipients: a@example.com,\r\n b@example.com\r\n\
+        Auto-Submitted: auto-replied\r\nSubject: Mail delivery failed\r\n\r\n\
+        These addresses failed:\r\n\r\n  a@example.com\r\n    550 5.1.1 User unknown\r\n\
+        \x20 b@example.com\r\n    retry timeout exceeded\r\n\r\n\
+        ------ This is a copy of the message ------\r\n\r\nSubject: mailbox full\r\n";
+
+    #[test]
+    fn each_recipient_gets_its_own_reason() {
+        let report = understand(SEVERAL.as_bytes(), &Limits::default());
+        assert_eq!(report.kind, Kind::Bounce);
+        let found: Vec<_> = report
+            .recipients
+            .iter()
+            .map(|r| (&*r.address, r.reason, r.effect))
+            .collect();
+        assert_eq!(
+            found,
+            [
+                ("a@example.com", Cause::UserUnknown, Effect::Hard),
+                ("b@example.com", Cause::Expired, Effect::Soft)
+            ]
+        );
+    }
+
+    #[test]
+    fn the_copy_of_the_message_is_not_searched() {
+        let one = SEVERAL.replace(",\r\n b@example.com", "");
+        let one = one.replace("550 5.1.1 User unknown", "550 something");
+        let one = one.replace("retry timeout exceeded", "");
+        let report = understand(one.as_bytes(), &Limits::default());
+        assert_eq!(report.recipients[0].reason, Cause::Unknown);
+        assert_eq!(report.recipients[0].effect, Effect::None);
+    }
+
+    #[test]
+    fn b3_a_delay_changes_nothing() {
+        let delay = SEVERAL.replace(
+            "Mail delivery failed",
+            "Delivery Status Notification (Delay)",
+        );
+        let report = understand(delay.as_bytes(), &Limits::default());
+        assert_eq!(report.kind, Kind::Delayed);
+        assert!(report.recipients.iter().all(|r| r.effect == Effect::None));
+    }
+
+    #[test]
+    fn a_mail_server_names_recipients_where_lines_begin() {
+        let message = "From: MAILER-DAEMON@mx.example.net\nTo: bounces@returns.example.org\n\
+            Subject: failure notice\n\nHi. This is the mail program at mx.example.net.\n\n\
+            <a@example.com>:\nSorry, no mailbox here by that name. (#5.1.1)\n\n\
+            <b@example.com>: Quota exceeded\n\nbounces@returns.example.org wrote it.\n\n\
+            --- Below this line is a copy of the message.\n\nc@example.com\n";
+        let report = understand(message.as_bytes(), &Limits::default());
+        let found: Vec<_> = report
+            .recipients
+            .iter()
+            .map(|r| (&*r.address, r.effect))
+            .collect();
+        assert_eq!(
+            found,
+            [
+                ("a@example.com", Effect::Hard),
+                ("b@example.com", Effect::Soft)
+            ]
+        );
+
+        let person = message.replace("MAILER-DAEMON@mx", "reader@mx");
+        let report = understand(person.as_bytes(), &Limits::default());
+        assert_eq!((report.kind, report.recipients.len()), (Kind::Other, 0));
+    }
+}

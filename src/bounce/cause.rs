@@ -251,8 +251,8 @@ impl Cause {
             | Self::HostUnknown
             | Self::DomainTakesNoMail => match permanence {
                 Permanence::Permanent => Effect::Hard,
-                Permanence::Transient => Effect::Soft,
-                Permanence::Unknown => Effect::None,
+                // The same server says the same of a mailbox that is there: five times is a sign.
+                Permanence::Transient | Permanence::Unknown => Effect::Soft,
             },
             Self::MailboxFull
             | Self::HostUnreachable

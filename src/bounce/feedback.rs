@@ -26,8 +26,7 @@ const RECIPIENT_FIELDS: [&str; 2] = ["original-rcpt-to", "removal-recipient"];
 const JMRP_FIELD: &str = "x-hmxmroriginalrecipient";
 
 /// Fields in which the provider noted for whom it took the message, the surest first.
-const DELIVERY_FIELDS: [&str; 5] = [
-    JMRP_FIELD,
+const DELIVERY_FIELDS: [&str; 4] = [
     "x-apparently-to",
     "delivered-to",
     "x-original-to",
@@ -77,7 +76,7 @@ fn without_report(message: &Message<'_>, limits: &Limits) -> Option<Report> {
         .or_else(|| first(&returned, JMRP_FIELD).filter(|_| is_alone()))?;
     let mut reader = Reader::new(message, limits);
     reader.report.kind = Kind::Feedback;
-    reader.add_cause(Cause::Complaint);
+    reader.add_type(Cause::Complaint);
     reader.add_recipient(named, Identity::VendorField, &classify("abuse"));
     Some(reader.report)
 }
@@ -112,7 +111,7 @@ impl<'m, 'a> Reader<'m, 'a> {
         self.report.kind = Kind::Feedback;
         self.add_circumstances(&told);
         let classification = classify(feedback_type);
-        self.add_cause(classification.cause);
+        self.add_type(classification.cause);
         let named: Vec<_> = RECIPIENT_FIELDS
             .iter()
             .flat_map(|name| all(&told, name))
@@ -136,8 +135,8 @@ impl<'m, 'a> Reader<'m, 'a> {
         }
     }
 
-    /// What the report says of the message, whoever it is about.
-    fn add_cause(&mut self, cause: Cause) {
+    /// Keeps what the provider passes on; reports of several types in one mail say nothing together.
+    fn add_type(&mut self, cause: Cause) {
         let agrees = self.report.feedback.is_none_or(|known| known == cause);
         self.report.feedback = Some(if agrees { cause } else { Cause::OtherFeedback });
     }
@@ -199,20 +198,20 @@ pub(super) fn classify(feedback_type: &str) -> Classification {
 ///
 /// The To field names a recipient, not a verdict, and it is our own sender who wrote it.
 fn only_addressee<'a>(returned: &'a [Field<'_>]) -> Option<&'a str> {
-    let microsofts = all(returned, JMRP_FIELD).next();
-    let to = || {
-        all(returned, "to")
-            .chain(all(returned, "cc"))
-            .collect::<Vec<_>>()
-    };
-    microsofts.or_else(|| match to()[..] {
-        [one] if one.matches('@').count() == 1 => Some(one),
-        [one] if one.contains('@') => None,
-        [] | [_] => DELIVERY_FIELDS
+    let addresses = |name| all(returned, name).flat_map(|value| value.split(','));
+    let mut people = addresses("to")
+        .chain(addresses("cc"))
+        .filter(|value| value.contains('@'));
+    let noted = || {
+        DELIVERY_FIELDS
             .iter()
-            .find_map(|name| first(returned, name)),
-        _ => None,
-    })
+            .find_map(|name| first(returned, name))
+    };
+    match (first(returned, JMRP_FIELD), people.next(), people.next()) {
+        (Some(sure), ..) => Some(sure),
+        (None, Some(only), None) => Some(only),
+        _ => noted(),
+    }
 }
 
 #[cfg(test)]
@@ -277,6 +276,11 @@ mod tests {
             "To: a@example.com, b@example.com\r\n\r\n",
         );
         assert!(two.recipients.is_empty());
+        let comma = report(
+            "Feedback-Type: abuse\r\n",
+            "To: \"A, B\" <a@example.com>\r\n\r\n",
+        );
+        assert_eq!(comma.recipients[0].address, "a@example.com");
         let delivered = report(
             "Feedback-Type: abuse\r\n",
             "X-Apparently-To: a@example.com; Fri, 20 Nov 2026 10:00:00 +0000\r\n\

@@ -14,16 +14,20 @@ use super::Limits;
 use super::field::{Field, fields, first, in_clear, parameter};
 
 /// Types of the part in which the header of the message that was sent comes back.
-const RETURNED: [&str; 5] = [
+const RETURNED: [&str; 6] = [
     "message/rfc822",
     "message/global",
     "text/rfc822-headers",
+    "text/rfc822-header",
     "message/global-headers",
     "message/rfc822-headers",
 ];
 
 /// Octets of a line that may be a boundary. RFC 2046 §5.1.1 allows 70.
 const BOUNDARY_LIMIT: usize = 200;
+
+/// Octets in front of the first boundary that say nothing: "This is a MIME-encapsulated message."
+const PREAMBLE_LIMIT: usize = 200;
 
 /// A message: its header and its parts in order, multiparts resolved.
 pub(super) struct Message<'a> {
@@ -274,6 +278,8 @@ fn pieces_of<'a>(part: &Part<'a>, depth: usize, limit: usize) -> Vec<&'a [u8]> {
         return found;
     }
     boundary_in(part.body)
+        // Behind words of its own, what has a boundary is the message that came back.
+        .filter(|boundary| !is_lost || begins_with_boundary(part.body, boundary))
         .map(|boundary| pieces(part.body, boundary, limit))
         .unwrap_or_default()
 }
@@ -285,11 +291,21 @@ fn boundary_in(body: &[u8]) -> Option<&[u8]> {
             return None;
         }
         let line = &body[start + 2..];
-        let line = &line[..line.len().min(BOUNDARY_LIMIT)];
+        let line = &line[..line.len().min(BOUNDARY_LIMIT + 2)];
         let end = memchr(b'\n', line)?;
         let next = body.get(start + 2 + end + 1..)?.get(..8)?;
         let boundary = line[..end].trim_ascii_end();
-        (next.eq_ignore_ascii_case(b"content-") && !boundary.is_empty()).then_some(boundary)
+        let announces = next.eq_ignore_ascii_case(b"content-");
+        (announces && (1..=BOUNDARY_LIMIT).contains(&boundary.len())).then_some(boundary)
+    })
+}
+
+/// Whether nothing but the usual line on MIME stands in front of the first boundary.
+fn begins_with_boundary(body: &[u8], boundary: &[u8]) -> bool {
+    memmem::find(body, boundary).is_some_and(|start| {
+        // The line ends must make no difference.
+        let octets = body[..start].iter().filter(|&&b| b != b'\r');
+        octets.count() < PREAMBLE_LIMIT
     })
 }
 

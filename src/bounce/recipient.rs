@@ -74,7 +74,15 @@ pub struct ReportedRecipient {
     pub matched: Option<String>,
     /// What the rules have still to be tried on; absent once it is decided.
     #[serde(skip)]
-    undecided: Option<String>,
+    undecided: Option<Words>,
+}
+
+/// What was said about a recipient.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Words {
+    /// Those that stand close to its address, where they are not all.
+    close: Option<String>,
+    all: String,
 }
 
 impl Action {
@@ -139,6 +147,11 @@ impl ReportedRecipient {
 
     /// Decides what the action alone decides; else `text` is what the rules will be tried on.
     pub(super) fn decide(&mut self, text: &str) {
+        self.decide_by("", text);
+    }
+
+    /// The same with the words close to the recipient, which are tried before all words there are.
+    pub(super) fn decide_by(&mut self, close: &str, all: &str) {
         match self.action {
             Some(action @ (Action::Delivered | Action::Relayed | Action::Expanded)) => {
                 self.take(Classification::without_effect(
@@ -147,30 +160,26 @@ impl ReportedRecipient {
                 ));
             }
             Some(Action::Failed | Action::Delayed) | None => {
-                self.undecided = Some(text.to_owned());
+                let is_part = !close.is_empty() && close.len() < all.len();
+                self.undecided = Some(Words {
+                    close: is_part.then(|| close.to_owned()),
+                    all: all.to_owned(),
+                });
             }
         }
     }
 
     /// Tries the rules, if they have still to be tried. Only `Action: failed` counts (B3).
-    ///
-    /// Where the report names no refusing host, the one that reports speaks for itself.
     pub(super) fn judge(&mut self, reporting_mta: Option<&str>, rules: &Rules) {
-        let Some(text) = self.undecided.take() else {
+        let Some(words) = self.undecided.take() else {
             return;
         };
-        let host = self.remote_mta.as_deref().or(reporting_mta);
-        let domain = self.address.rsplit_once('@').map(|(_, domain)| domain);
-        let hosts = [host.unwrap_or_default(), domain.unwrap_or_default()];
-        let classification = classify(
-            &Refusal {
-                status: self.status,
-                reply_code: self.reply_code,
-                text: &text,
-                hosts: &hosts,
-            },
-            rules,
-        );
+        let by_close = words
+            .close
+            .map(|close| self.classify(&close, reporting_mta, rules))
+            .filter(Classification::is_by_rule);
+        let classification =
+            by_close.unwrap_or_else(|| self.classify(&words.all, reporting_mta, rules));
         self.take(match self.action {
             Some(Action::Failed) => classification,
             other => Classification {
@@ -179,6 +188,19 @@ impl ReportedRecipient {
                 ..classification
             },
         });
+    }
+
+    /// Where the report names no refusing host, the one that reports speaks for itself.
+    fn classify(&self, text: &str, reporting_mta: Option<&str>, rules: &Rules) -> Classification {
+        let host = self.remote_mta.as_deref().or(reporting_mta);
+        let domain = self.address.rsplit_once('@').map(|(_, domain)| domain);
+        let refusal = Refusal {
+            status: self.status,
+            reply_code: self.reply_code,
+            text,
+            hosts: &[host.unwrap_or_default(), domain.unwrap_or_default()],
+        };
+        classify(&refusal, rules)
     }
 
     /// Takes over what was decided elsewhere.

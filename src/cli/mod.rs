@@ -11,9 +11,11 @@ pub mod demo;
 pub mod hash_password;
 pub mod ingest;
 pub mod log;
+pub mod pending;
 pub mod recipient;
 pub mod serve;
 mod text;
+pub mod undo;
 
 use std::fmt;
 use std::io;
@@ -23,7 +25,7 @@ use clap::{Parser, Subcommand};
 
 use crate::config::{self, Config, Loaded};
 use crate::telemetry;
-use args::{BounceArgs, BounceCommand, DemoArgs, LogArgs, RecipientArgs};
+use args::{BounceArgs, BounceCommand, DemoArgs, LogArgs, PendingArgs, RecipientArgs, UndoArgs};
 
 /// An SMTP gateway that keeps mail away from people who must not get it.
 #[derive(Debug, Parser)]
@@ -51,6 +53,10 @@ pub enum Command {
     HashPassword,
     /// Show what is known of a recipient, or change it
     Recipient(RecipientArgs),
+    /// Decide on bounces that are held because one cause has too many of them
+    Pending(PendingArgs),
+    /// Take back a batch of what was learnt by mistake
+    Undo(UndoArgs),
     /// Show the suppression log
     Log(LogArgs),
     /// Explain returned mail, or learn from it
@@ -88,7 +94,12 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::CheckConfig => return check_config::run(config.as_deref()),
         Command::HashPassword => return finish(hash_password::run()),
         Command::Demo(args) => return finish(demonstrate(&args)),
-        Command::Serve | Command::Recipient(_) | Command::Log(_) | Command::Bounce(_) => {}
+        Command::Serve
+        | Command::Recipient(_)
+        | Command::Pending(_)
+        | Command::Undo(_)
+        | Command::Bounce(_)
+        | Command::Log(_) => {}
     }
     let loaded = match Config::load(config.as_deref(), config::environment()) {
         Ok(loaded) => loaded,
@@ -123,6 +134,10 @@ fn with_configuration(
         Command::Recipient(args) => {
             runtime.block_on(recipient::run(&args.request(), &loaded.config.http.socket))
         }
+        Command::Pending(args) => {
+            runtime.block_on(pending::run(&args.command, &loaded.config.http.socket))
+        }
+        Command::Undo(args) => runtime.block_on(undo::run(&args, &loaded.config.http.socket)),
         Command::Log(args) => runtime.block_on(log::run(args.request(), &loaded.config)),
         Command::Bounce(BounceArgs {
             command:

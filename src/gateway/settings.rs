@@ -33,7 +33,7 @@ pub struct Context {
     /// The records.
     pub ledger: Arc<Ledger>,
     /// Learns from what comes back.
-    pub learner: Learner,
+    pub learner: Arc<Learner>,
     /// Makes tokens.
     pub mint: Mint,
     /// The labels of tokens.

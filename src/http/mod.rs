@@ -9,6 +9,7 @@ pub mod bounces;
 mod change;
 mod error;
 mod guard;
+mod learning;
 mod log;
 mod peer;
 mod probes;
@@ -27,6 +28,7 @@ use axum::Router;
 use axum::middleware;
 
 use crate::config::Config;
+use crate::learning::Learner;
 use crate::log::SuppressionLog;
 use crate::store::ledger::Ledger;
 use crate::suppression::{Stream, Tenant};
@@ -36,6 +38,8 @@ use crate::telemetry::Metrics;
 pub struct AdminState {
     /// The records.
     pub ledger: Arc<Ledger>,
+    /// What is pending, and what can be undone.
+    pub learner: Arc<Learner>,
     /// What is configured; a reload replaces it.
     pub names: ArcSwap<Names>,
     /// What is shown to those who follow the suppression log.
@@ -82,12 +86,14 @@ impl AdminState {
     pub fn new(
         config: &Config,
         ledger: Arc<Ledger>,
+        learner: Arc<Learner>,
         log: SuppressionLog,
         readiness: Arc<Readiness>,
         metrics: Arc<Metrics>,
     ) -> Self {
         Self {
             ledger,
+            learner,
             names: ArcSwap::from_pointee(Names::of(config)),
             log,
             readiness,
@@ -130,7 +136,10 @@ impl Readiness {
 /// Everything: what the Unix socket serves, the routes of a running gateway among it.
 pub fn api_router(state: Arc<AdminState>, of_gateway: Router) -> Router {
     finish(
-        probes::routes().merge(api::routes()).merge(log::routes()),
+        probes::routes()
+            .merge(api::routes())
+            .merge(learning::routes())
+            .merge(log::routes()),
         of_gateway,
         state,
     )

@@ -50,6 +50,7 @@ pub struct Metrics {
     log_lines: Counter,
     log_lost_lines: Counter,
     store_alarm: Gauge,
+    learning_held: Gauge,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -202,6 +203,17 @@ impl Metrics {
         self.store_alarm.set(raised.into());
     }
 
+    /// A hard bounce was held by the brake on learning.
+    pub fn held(&self) {
+        self.event("bounce", "held");
+    }
+
+    /// So many causes are held by the brake on learning, and wait for an operator.
+    pub fn holding(&self, causes: u64) {
+        self.learning_held
+            .set(i64::try_from(causes).unwrap_or(i64::MAX));
+    }
+
     /// Everything, as OpenMetrics text.
     #[must_use]
     pub fn encode(&self) -> String {
@@ -313,6 +325,11 @@ impl Default for Metrics {
                 "store_alarm",
                 "1 while the store does not answer, or is not the one we know",
             ),
+            learning_held: new(
+                r,
+                "learning_held_causes",
+                "Causes whose hard bounces are held until an operator has looked",
+            ),
             registry,
         };
         metrics.begin_at_zero();
@@ -370,6 +387,8 @@ mod tests {
         LogMetrics::log_lost(&metrics, 2);
         LogMetrics::log_written(&metrics, 7);
         metrics.store_alarm(true);
+        metrics.held();
+        metrics.holding(2);
         let text = metrics.encode();
         for line in [
             "sendgate_connections_open{listener=\"127.0.0.1:2525\"} 1",
@@ -391,6 +410,8 @@ mod tests {
             "sendgate_log_lines_total 7",
             "sendgate_log_lost_lines_total 2",
             "sendgate_store_alarm 1",
+            "sendgate_events_total{change=\"bounce\",effect=\"held\"} 1",
+            "sendgate_learning_held_causes 2",
             "# UNIT sendgate_lookup_duration_seconds seconds",
             "# HELP sendgate_reports Messages that came to a returns listener.",
         ] {

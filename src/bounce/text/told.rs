@@ -66,7 +66,7 @@ fn is_of_the_report(line: &[u8]) -> bool {
 /// lines directly below each other share what follows, and the more they are, the less of it they get.
 pub(in super::super) fn told_about(text: &str, failed: &[&str], limit: usize) -> Vec<String> {
     if failed.len() == 1 {
-        return vec![joined(text, limit)];
+        return vec![joined(&without_lines_of_the_sent(text), limit)];
     }
     let numbers: HashMap<&str, usize> = failed.iter().copied().zip(0..).collect();
     let mut told = vec![String::new(); failed.len()];
@@ -88,11 +88,37 @@ pub(in super::super) fn told_about(text: &str, failed: &[&str], limit: usize) ->
         }
         if !group.members.is_empty() && !group.is_open && group.text.len() < limit {
             group.text.push_str(line.trim());
-            group.text.push(' ');
+            group.text.push('\n');
         }
     }
     group.share(&mut told, limit);
     told.into_iter().map(|text| cut(text, limit)).collect()
+}
+
+/// What a text says from the line on that names the address. Introductions, which tell what might
+/// have happened, stand in front of it.
+pub(super) fn told_from(text: &str, address: &str, limit: usize) -> String {
+    let named = memchr::memmem::find(text.as_bytes(), address.as_bytes()).unwrap_or_default();
+    let start = text[..named].rfind('\n').map_or(0, |end| end + 1);
+    joined(&without_lines_of_the_sent(&text[start..]), limit)
+}
+
+fn without_lines_of_the_sent(text: &str) -> String {
+    let lines = text.split_inclusive('\n');
+    lines.filter(|line| !is_of_the_sent(line)).collect()
+}
+
+/// Many programs repeat the subject of the message that was sent, and anything may stand in that.
+fn is_of_the_sent(line: &str) -> bool {
+    let line = line.trim_start_matches([' ', '\t', '>', '*']);
+    [
+        "subject:", "betreff:", "objet :", "asunto:", "date:", "sent:",
+    ]
+    .iter()
+    .any(|name| {
+        line.get(..name.len())
+            .is_some_and(|start| start.eq_ignore_ascii_case(name))
+    })
 }
 
 /// Recipients that are named one below the other, and what is said about all of them.
@@ -108,9 +134,12 @@ impl Group {
     /// Gives the text to each member and begins anew.
     fn share(&mut self, told: &mut [String], limit: usize) {
         let share = (limit / self.members.len().max(1)).max(200);
-        let text = cut(std::mem::take(&mut self.text), share);
+        let text = joined(&std::mem::take(&mut self.text), share);
         for number in self.members.drain(..) {
             if let Some(told) = told.get_mut(number).filter(|told| told.len() < limit) {
+                if !told.is_empty() {
+                    told.push(' ');
+                }
                 told.push_str(&text);
             }
         }
@@ -191,9 +220,9 @@ mod tests {
         assert_eq!(
             told,
             [
-                "550 no such user ",
-                "550 no such user ",
-                "c@example.com: full "
+                "550 no such user",
+                "550 no such user",
+                "c@example.com: full"
             ]
         );
     }

@@ -225,7 +225,7 @@ impl<'a> Intake<'a> {
                 match recorded.effect {
                     Some(Outcome::Changed) => taken.counted += 1,
                     Some(Outcome::Outdated) => taken.outdated += 1,
-                    Some(Outcome::AlreadySo) | None => taken.known += 1,
+                    Some(Outcome::AlreadySo | Outcome::Dropped) | None => taken.known += 1,
                 }
             }
             Learnt::Held => taken.held += 1,

@@ -48,6 +48,11 @@ impl Session {
             self.context
                 .metrics
                 .verdict(&transaction.stream.name, entry.verdict, entry.reason);
+            let delivered = entry.outcome == Some(Outcome::Delivered);
+            if let Some(address) = recipient.path.address().filter(|_| delivered) {
+                let tenant = &transaction.policy.tenant;
+                self.context.learner.relayed(tenant, address.domain());
+            }
             self.context.log.write(entry);
         }
         if !transaction.recipients.is_empty() {

@@ -144,6 +144,7 @@ impl ReportedRecipient {
 
     /// The same, by the words close to the recipient; where no rule knows them, by all words there are.
     pub(super) fn decide_by(&mut self, close: &str, all: &str) {
+        self.undecided.clear();
         match self.action {
             Some(action @ (Action::Delivered | Action::Relayed | Action::Expanded)) => {
                 self.take(Classification::without_effect(

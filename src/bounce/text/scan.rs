@@ -64,6 +64,7 @@ pub(super) fn scan(text: &str, limit: usize) -> Findings<'_> {
         seen: HashMap::new(),
         in_list: false,
         list_lines: 0,
+        awaits_reply: false,
         broken_off: None,
         limit,
     };
@@ -85,6 +86,8 @@ struct Scan<'a, 'b> {
     in_list: bool,
     /// Lines with words since then.
     list_lines: usize,
+    /// The line before was a RCPT command.
+    awaits_reply: bool,
     /// A phrase that began on the line before and ends on this one.
     broken_off: Option<Match>,
     limit: usize,
@@ -126,6 +129,7 @@ impl<'a> Scan<'a, '_> {
             } else {
                 self.add(found.address, rank.unwrap_or(Rank::Other));
             }
+            self.awaits_reply = rank == Some(Rank::Refused);
             at = found.end;
             last = None;
             first_of_line = false;
@@ -246,6 +250,9 @@ impl<'a> Scan<'a, '_> {
 
     /// A transcript goes on with what the server answered.
     fn note_reply(&mut self, line: &str) {
+        if !std::mem::take(&mut self.awaits_reply) {
+            return;
+        }
         let reply = without_prompt(line);
         if let [b'2', b'0'..=b'5', b'0'..=b'9', b' ' | b'-', ..] = reply.as_bytes()
             && let Some(named) = self.findings.named.last_mut()

@@ -300,3 +300,6 @@ fn clip(name: &str) -> String {
         .collect::<String>()
         .to_lowercase()
 }
+
+#[cfg(test)]
+mod tests;

@@ -250,7 +250,8 @@ fn serve_admin(
         Arc::clone(readiness),
         Arc::clone(&context.metrics),
     ));
-    let router = http::api_router(Arc::clone(&state));
+    let bounces = http::bounces::routes(Arc::clone(&state), Arc::clone(context));
+    let router = http::api_router(Arc::clone(&state), bounces);
     let ended = stop.clone();
     tokio::spawn(async move {
         http::serve::serve_unix(admin.socket, router, ended.cancelled_owned()).await;

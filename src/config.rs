@@ -173,6 +173,8 @@ pub struct ReturnsListener {
     pub trusted: Vec<IpNet>,
     /// Domains that are accepted besides `return_path.domain`.
     pub domains: Vec<String>,
+    /// Addresses that mailbox providers send complaints to; anybody may write there.
+    pub feedback: Vec<String>,
     /// Whose list a report changes.
     pub tenant: Tenant,
     /// How TLS is offered.
@@ -267,6 +269,9 @@ pub struct User {
     /// Whether verdicts are enforced, instead of the listener's choice.
     #[serde(default)]
     pub mode: Option<Mode>,
+    /// Mailbox that what comes back is sent on to, once it has been learnt from.
+    #[serde(default)]
+    pub forward_to: Option<String>,
     /// Whether return paths are signed, instead of the listener's choice.
     #[serde(default)]
     pub sign: Option<bool>,

@@ -7,6 +7,7 @@
 
 mod admin;
 mod attacks;
+mod believed;
 mod bounces;
 mod brake;
 mod crash;
@@ -15,7 +16,9 @@ mod dialogs;
 mod dice;
 mod envelope;
 mod faults;
+mod forwarded;
 mod harness;
+mod ingest;
 mod limits;
 mod outage;
 mod peers;

@@ -267,6 +267,18 @@ pub enum BounceCommand {
         #[arg(required = true, value_name = "FILE")]
         files: Vec<PathBuf>,
     },
+    /// Hand returned mail to the running gateway, which learns from it; twice is as good as once
+    Ingest {
+        /// Print the sums as JSON
+        #[arg(long)]
+        json: bool,
+        /// Whose list [default: the only one there is]
+        #[arg(long, value_name = "NAME")]
+        tenant: Option<Tenant>,
+        /// Messages, mboxes, Maildirs or folders of messages; - is standard input
+        #[arg(required = true, value_name = "FILE")]
+        files: Vec<PathBuf>,
+    },
 }
 
 impl RecipientArgs {

@@ -9,6 +9,7 @@ pub mod check_config;
 pub mod client;
 pub mod demo;
 pub mod hash_password;
+pub mod ingest;
 pub mod log;
 pub mod pending;
 pub mod recipient;
@@ -19,11 +20,9 @@ pub mod undo;
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use clap::{Parser, Subcommand};
 
-use crate::bounce::Rules;
 use crate::config::{self, Config, Loaded};
 use crate::telemetry;
 use args::{BounceArgs, BounceCommand, DemoArgs, LogArgs, PendingArgs, RecipientArgs, UndoArgs};
@@ -60,7 +59,7 @@ pub enum Command {
     Undo(UndoArgs),
     /// Show the suppression log
     Log(LogArgs),
-    /// Explain returned mail
+    /// Explain returned mail, or learn from it
     Bounce(BounceArgs),
 }
 
@@ -106,9 +105,15 @@ pub fn run(cli: Cli) -> ExitCode {
         Ok(loaded) => loaded,
         Err(error) => return misconfigured(&error),
     };
-    if let Command::Bounce(args) = command {
+    if let Command::Bounce(BounceArgs {
+        command: BounceCommand::Explain { json, text, files },
+    }) = &command
+    {
         return match loaded.bounce_rules() {
-            Ok(rules) => finish(explain(&args, &rules)),
+            Ok(rules) => {
+                let mut out = io::stdout().lock();
+                finish(bounce::explain(files, *json, *text, &rules, &mut out))
+            }
             Err(error) => misconfigured(&error),
         };
     }
@@ -134,6 +139,21 @@ fn with_configuration(
         }
         Command::Undo(args) => runtime.block_on(undo::run(&args, &loaded.config.http.socket)),
         Command::Log(args) => runtime.block_on(log::run(args.request(), &loaded.config)),
+        Command::Bounce(BounceArgs {
+            command:
+                BounceCommand::Ingest {
+                    json,
+                    tenant,
+                    files: paths,
+                },
+        }) => {
+            let request = ingest::Request {
+                paths,
+                tenant,
+                json,
+            };
+            runtime.block_on(ingest::run(request, &loaded.config))
+        }
         Command::CheckConfig | Command::HashPassword | Command::Bounce(_) | Command::Demo(_) => {
             Ok(())
         }
@@ -147,11 +167,6 @@ fn demonstrate(args: &DemoArgs) -> anyhow::Result<()> {
         ..config::Trace::default()
     })?;
     tokio::runtime::Runtime::new()?.block_on(demo::run(args.once))
-}
-
-fn explain(args: &BounceArgs, rules: &Arc<Rules>) -> anyhow::Result<()> {
-    let BounceCommand::Explain { json, text, files } = &args.command;
-    bounce::explain(files, *json, *text, rules, &mut io::stdout().lock())
 }
 
 /// Tells every error of a configuration, one a line.

@@ -66,6 +66,7 @@ impl Default for ReturnsListener {
             listen: loopback(2526),
             trusted: loopback_networks(),
             domains: Vec::new(),
+            feedback: Vec::new(),
             tenant: Tenant::default(),
             tls: TlsMode::Offered,
         }

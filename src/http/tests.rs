@@ -62,7 +62,7 @@ impl Gateway {
             .await
             .unwrap();
         let stop = CancellationToken::new();
-        let router = api_router(Arc::clone(&state));
+        let router = api_router(Arc::clone(&state), Router::new());
         let shutdown = stop.clone().cancelled_owned();
         let served = tokio::spawn(serve::serve_unix(listener, router, shutdown));
         Self {

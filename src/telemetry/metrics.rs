@@ -44,6 +44,9 @@ pub struct Metrics {
     upstream_idle: Gauge,
     events: Family<EventEffect, Counter>,
     reports: Family<ReportKind, Counter>,
+    bounces: Family<Blame, Counter>,
+    returns_refused: Family<Why, Counter>,
+    forwarded: Family<Outcome, Counter>,
     log_lines: Counter,
     log_lost_lines: Counter,
     store_alarm: Gauge,
@@ -87,6 +90,12 @@ struct EventEffect {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ReportKind {
     kind: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Blame {
+    reason: &'static str,
+    fault: &'static str,
 }
 
 impl Metrics {
@@ -160,6 +169,23 @@ impl Metrics {
     /// A message came to a returns listener.
     pub fn report(&self, kind: &'static str) {
         self.reports.get_or_create(&ReportKind { kind }).inc();
+    }
+
+    /// A believed report told of a failed recipient: why, and whose fault it is.
+    pub fn bounce(&self, reason: &'static str, fault: &'static str) {
+        let labels = Blame { reason, fault };
+        self.bounces.get_or_create(&labels).inc();
+    }
+
+    /// A recipient was refused on a returns listener: `unsigned`, `forged`, `expired` or `domain`.
+    pub fn return_refused(&self, why: &'static str) {
+        self.returns_refused.get_or_create(&Why { why }).inc();
+    }
+
+    /// Returned mail was to be sent on: `delivered`, `deferred`, `refused`, `suppressed`, `looping` or
+    /// `unfit`.
+    pub fn forwarded(&self, outcome: &'static str) {
+        self.forwarded.get_or_create(&Outcome { outcome }).inc();
     }
 
     /// So many lines of the suppression log were lost.
@@ -269,6 +295,21 @@ impl Default for Metrics {
             ),
             events: new(r, "events", "Events that were applied to records"),
             reports: new(r, "reports", "Messages that came to a returns listener"),
+            bounces: new(
+                r,
+                "bounces",
+                "Failed recipients that believed reports told of",
+            ),
+            returns_refused: new(
+                r,
+                "returns_refused",
+                "Recipients that were refused on a returns listener",
+            ),
+            forwarded: new(
+                r,
+                "forwarded",
+                "Returned messages that were to be sent on to their sender",
+            ),
             log_lines: new(
                 r,
                 "log_lines",

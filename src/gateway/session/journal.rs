@@ -138,7 +138,7 @@ fn name(transaction: &Transaction, outcome: Outcome) -> &'static str {
 }
 
 /// A name for a transaction: unique in this process, and hardly ever met twice anywhere.
-pub(super) fn transaction_id() -> String {
+pub(in crate::gateway) fn transaction_id() -> String {
     static COUNTER: AtomicU64 = AtomicU64::new(0);
     static PROCESS: LazyLock<u32> = LazyLock::new(std::process::id);
     const DIGITS: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";

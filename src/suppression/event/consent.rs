@@ -13,10 +13,12 @@ impl Event {
         grounds: &Grounds,
         rules: &EventRules,
     ) -> Effect {
+        // What a report says of an older message is older than the opt-in too (B9).
+        let meant = self.message_at.unwrap_or(self.at);
         if record
             .opt_ins
             .get(scope)
-            .is_some_and(|opt_in| opt_in.at > self.at)
+            .is_some_and(|opt_in| opt_in.at > meant)
         {
             return Effect::Outdated;
         }

@@ -204,7 +204,7 @@ impl<'a> Header<'a> {
 /// The field tells who, never what happened.
 fn only_addressee(returned: &str, limits: &Limits) -> Option<String> {
     let start = returned.find("\nTo:").map(|at| at + 1)?;
-    let to = fields(returned[start..].as_bytes(), limits.header_limit).next()?;
+    let to = fields(&returned.as_bytes()[start..], limits.header_limit).next()?;
     (to.value.matches('@').count() == 1)
         .then(|| address::first_in(&to.value).map(|found| found.address.to_owned()))
         .flatten()

@@ -7,14 +7,18 @@
 
 mod admin;
 mod attacks;
+mod believed;
 mod bounces;
+mod brake;
 mod crash;
 mod demo;
 mod dialogs;
 mod dice;
 mod envelope;
 mod faults;
+mod forwarded;
 mod harness;
+mod ingest;
 mod limits;
 mod outage;
 mod peers;
@@ -25,4 +29,5 @@ mod secrets;
 mod signed;
 mod story;
 mod transparency;
+mod undo;
 mod wire;

@@ -122,6 +122,19 @@ pub enum Effect {
     None,
 }
 
+impl Fault {
+    /// The stable name, the same as in JSON.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Recipient => "recipient",
+            Self::Sender => "sender",
+            Self::Infrastructure => "infrastructure",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
 impl Cause {
     /// The stable name, as in `user_unknown`.
     #[must_use]
@@ -238,8 +251,8 @@ impl Cause {
             | Self::HostUnknown
             | Self::DomainTakesNoMail => match permanence {
                 Permanence::Permanent => Effect::Hard,
-                Permanence::Transient => Effect::Soft,
-                Permanence::Unknown => Effect::None,
+                // The same server says the same of a mailbox that is there: five times is a sign.
+                Permanence::Transient | Permanence::Unknown => Effect::Soft,
             },
             Self::MailboxFull
             | Self::HostUnreachable

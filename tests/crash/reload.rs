@@ -109,6 +109,47 @@ fn c5_sighup_reads_the_configuration_again_and_a_bad_one_changes_nothing() {
 }
 
 #[test]
+fn c5_rules_of_bounces_are_read_again_and_bad_ones_change_nothing() {
+    let upstream = FakeUpstream::scripted(|moment| match moment.verb {
+        "RCPT" => Act::Say("550 5.0.0 this bird has flown away"),
+        _ => Act::Usual,
+    });
+    let gateway = Options::before(&upstream).start();
+    let config = gateway.dir().path().join("sendgate.toml");
+    let rules = gateway.dir().path().join("rules.toml");
+    let refused_as = |gateway: &Gateway| {
+        let mut client = gateway.client();
+        client.say("MAIL FROM:<a@example.com>", "250 ");
+        client.line("RCPT TO:<b@example.net>");
+        client.reply().last_line()
+    };
+    let flown = "550 5.0.0 this bird has flown away";
+    let rule = "[[rule]]\nid = \"flown\"\ncause = \"user_unknown\"\nsource = \"our own\"\n\
+        any = [\"flown away\"]\nexamples = [\"550 it has flown away\"]\n";
+    std::fs::write(&rules, rule.replace("it has flown away", "it sings")).unwrap();
+    let named = format!(
+        "{}\n[bounces]\nrules_file = \"{}\"\n",
+        std::fs::read_to_string(&config).unwrap(),
+        rules.display()
+    );
+    reload(
+        &gateway,
+        &config,
+        &named,
+        "rules.toml:6:13: rule[0].examples[0]: ",
+    );
+    assert!(gateway.stderr().contains("the old one stays in force"));
+    assert_eq!(refused_as(&gateway), flown);
+    assert_eq!(refused_as(&gateway), flown);
+
+    std::fs::write(&rules, rule).unwrap();
+    reload_as_it_is(&gateway, "configuration reloaded");
+    assert_eq!(refused_as(&gateway), flown);
+    let suppressed = refused_as(&gateway);
+    assert!(suppressed.contains("Recipient suppressed"), "{suppressed}");
+}
+
+#[test]
 fn c5_a_reload_adds_and_drops_listeners() {
     let upstream = FakeUpstream::start();
     let gateway = Options::before(&upstream).start();

@@ -223,3 +223,70 @@ fn what_we_said_ourselves_is_not_learnt_again() {
         assert_eq!(refusal.effect, Effect::None, "{text}");
     }
 }
+
+#[test]
+fn a_provider_speaks_its_own_language() {
+    let check = |host, status: &str, text, cause, effect| {
+        let refusal = Refusal {
+            status: status.parse().ok(),
+            reply_code: Some(550),
+            text,
+            hosts: &[host],
+        };
+        let found = classify(&refusal, &Rules::built_in());
+        assert_eq!(
+            (found.cause, found.effect),
+            (cause, effect),
+            "{host} {text}"
+        );
+    };
+    let elsewhere = "mail.example.com";
+    let words = "Mailbox unavailable or access denied";
+    check("mx3.qq.com", "", words, Cause::RateLimited, Effect::None);
+    check(elsewhere, "", words, Cause::UserUnknown, Effect::Hard);
+    let words = "Unknown user";
+    check(
+        "mail.docomo.ne.jp",
+        "",
+        words,
+        Cause::UserUnknown,
+        Effect::Soft,
+    );
+    check(elsewhere, "", words, Cause::UserUnknown, Effect::Hard);
+    let microsoft = "example-com.mail.protection.outlook.com";
+    check(microsoft, "5.1.10", "", Cause::UserUnknown, Effect::Hard);
+    check(
+        elsewhere,
+        "5.1.10",
+        "",
+        Cause::DomainTakesNoMail,
+        Effect::Hard,
+    );
+    check("mx.aol.com", "", "554 RLY:B1", Cause::Blocked, Effect::None);
+    check(elsewhere, "", "554 RLY:B1", Cause::Unknown, Effect::None);
+}
+
+#[test]
+fn whether_it_lasts_is_said_by_the_class_the_cause_and_the_rule() {
+    let check = |codes, text, permanence| {
+        assert_eq!(
+            classified(codes, text).permanence,
+            permanence,
+            "{codes} {text}"
+        );
+    };
+    check("550 5.1.1", "", Permanence::Permanent);
+    check("450 4.1.1", "", Permanence::Transient);
+    check("552 5.2.2", "", Permanence::Transient);
+    check("", "User unknown", Permanence::Permanent);
+    check("550 5.7.1", "", Permanence::Permanent);
+    check("550", "Mailbox temporarily disabled", Permanence::Transient);
+    check("", "no", Permanence::Unknown);
+}
+
+#[test]
+fn the_words_that_decided_are_told() {
+    let found = classified("550 5.1.1", "550 5.1.1 <a@example.com> User Unknown");
+    assert_eq!(found.matched.as_deref(), Some("user unknown"));
+    assert_eq!(classified("550 5.1.1", "").matched, None);
+}

@@ -197,13 +197,10 @@ fn delivered(delivery: Delivery, limits: &Limits) -> Report {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bounce::{Cause, Effect, understand};
+    use crate::bounce::{Cause, Effect, Reader};
 
     fn check(json: &str, kind: Kind, reason: Cause, effect: Effect) {
-        let report = understand(
-            format!("Subject: x\n\n{json}").as_bytes(),
-            &Limits::default(),
-        );
+        let report = Reader::default().judge(read(json, &Limits::default()).unwrap());
         assert_eq!(report.kind, kind, "{json}");
         assert_eq!(report.recipients[0].address, "a@example.com");
         assert_eq!(report.recipients[0].reason, reason, "{json}");

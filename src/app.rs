@@ -3,6 +3,7 @@
 //! This is the only place that names a concrete store.
 
 mod listeners;
+mod return_path;
 mod settings;
 mod stores;
 mod upkeep;
@@ -17,9 +18,12 @@ use tokio::net::{TcpListener, UnixListener};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{Addresses, Config, Loaded};
+use crate::gateway::label_book::LabelBook;
 use crate::gateway::listener::{self, Kind};
+use crate::gateway::mint::Mint;
 use crate::gateway::{Context, Drain, Settings, tls};
 use crate::http::{self, AdminState, Names, Readiness};
+use crate::learning::Learner;
 use crate::log::SuppressionLog;
 use crate::log::writer::LogOptions;
 use crate::telemetry::{self, Metrics};
@@ -63,6 +67,9 @@ impl App {
         stores::establish(&store, identity).await?;
 
         let context = Arc::new(Context {
+            learner: Learner::new(Arc::clone(&ledger)),
+            mint: Mint::new()?,
+            labels: LabelBook::new(Arc::clone(&ledger), config.store.timeout),
             ledger,
             log,
             metrics,

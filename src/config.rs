@@ -107,6 +107,10 @@ pub struct SmtpListener {
     pub relay_domains: Vec<String>,
     /// Whether `List-Id` and `X-Sendgate-Topic` are asked for scopes; DSN is not offered then.
     pub scopes: bool,
+    /// Whether return paths are signed, instead of what `return_path.sign` says; DSN is not offered then.
+    pub sign: Option<bool>,
+    /// Whether a message to one recipient that has no List-Unsubscribe gets one.
+    pub list_unsubscribe: bool,
     /// How TLS is offered.
     pub tls: TlsMode,
     /// Networks of load balancers: each connection must begin with a PROXY header (v1 or v2).
@@ -195,11 +199,27 @@ pub struct Upstream {
 }
 
 /// Where bounces go.
-#[derive(Debug, Clone, Default, Deserialize, Serialize)]
+#[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ReturnPath {
-    /// The domain that the returns listeners accept mail for.
+    /// The domain that the returns listeners accept mail for, and that signed return paths are in.
+    /// Without one mail is relayed with the sender's own return path.
     pub domain: Option<String>,
+    /// Whether return paths are signed, where neither the listener nor the user says.
+    pub sign: bool,
+    /// File that holds the key that signs; empty means `return-path.key` in `data_dir`, made when missing.
+    pub key_file: Option<PathBuf>,
+    /// File that holds the key that signed before, believed while the keys rotate.
+    pub previous_key_file: Option<PathBuf>,
+    /// The key itself; only from the environment.
+    #[serde(skip_serializing)]
+    pub key: Option<SecretString>,
+    /// The key that signed before; only from the environment.
+    #[serde(skip_serializing)]
+    pub previous_key: Option<SecretString>,
+    /// How long a return path is believed.
+    #[serde(with = "duration")]
+    pub validity: Duration,
 }
 
 /// Where records are kept.
@@ -268,6 +288,12 @@ pub struct User {
     /// Whether verdicts are enforced, instead of the listener's choice.
     #[serde(default)]
     pub mode: Option<Mode>,
+    /// Whether return paths are signed, instead of the listener's choice.
+    #[serde(default)]
+    pub sign: Option<bool>,
+    /// Whether List-Unsubscribe is added, instead of the listener's choice.
+    #[serde(default)]
+    pub list_unsubscribe: Option<bool>,
 }
 
 /// A kind of mail.

@@ -6,6 +6,7 @@
 pub mod answers;
 pub mod labels;
 pub mod received;
+pub mod return_path;
 
 use std::sync::Arc;
 
@@ -17,6 +18,7 @@ use crate::smtp::{MailParameters, RcptParameters, Reply};
 use crate::suppression::policy::{Judgement, MessageScopes};
 use crate::suppression::{Finding, RecipientKey, Stream, Tenant, Verdict, judge};
 use crate::timestamp::Timestamp;
+use return_path::SignedPath;
 
 /// What decides about the mail of one client: its listener's rules, or its credential's.
 #[derive(Debug, Clone)]
@@ -33,6 +35,10 @@ pub struct Policy {
     pub mode: Mode,
     /// Whether `List-Id` and `X-Sendgate-Topic` are asked for scopes.
     pub scopes: bool,
+    /// Whether the return path is signed.
+    pub sign: bool,
+    /// Whether a message to one recipient that has no List-Unsubscribe gets one.
+    pub list_unsubscribe: bool,
 }
 
 impl Policy {
@@ -58,8 +64,10 @@ impl Policy {
 pub struct Transaction {
     /// Names it in replies and in the log.
     pub id: String,
-    /// Where reports go.
+    /// Where reports go, as the client says.
     pub reverse_path: ReversePath,
+    /// Where reports go instead, signed by us.
+    pub signed: Option<SignedPath>,
     /// What MAIL asked for.
     pub parameters: MailParameters,
     /// In the order they came, refused ones included.
@@ -122,6 +130,7 @@ impl Transaction {
         Self {
             id,
             reverse_path,
+            signed: None,
             parameters,
             recipients: Vec::new(),
             stream: Arc::clone(&policy.stream),

@@ -22,6 +22,7 @@ mod pool;
 mod relay;
 mod returned;
 mod secrets;
+mod signed;
 mod story;
 mod transparency;
 mod wire;

@@ -1,9 +1,14 @@
 //! The gateway between real mail programs: what they send, what they hear, what arrives.
 
+mod circuit;
 mod clients;
+mod exim;
+mod jail;
+mod opensmtpd;
 mod postfix;
 mod program;
 mod relaying;
+mod returned;
 mod sink;
 
 use serde_json::json;

@@ -1,10 +1,11 @@
 //! From the configuration to what sessions go by.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use anyhow::Context as _;
 
+use super::return_path;
 use crate::bounce::Rules;
 use crate::config::{self, Config, Mode, Suppressed, UpstreamUrl, secret};
 use crate::gateway::auth::{User, Users};
@@ -12,7 +13,7 @@ use crate::gateway::settings::{ReturnsRules, Settings, SmtpRules, UserRules};
 use crate::gateway::tls;
 use crate::gateway::upstream::{Upstream, UpstreamOptions, UpstreamTimeouts};
 use crate::mail::address::canonical_domain;
-use crate::suppression::Stream;
+use crate::suppression::{Stream, Tenant};
 use crate::telemetry::Metrics;
 use crate::transaction::Policy;
 
@@ -39,6 +40,7 @@ pub(super) fn build(
         .iter()
         .map(|(name, user)| Ok((name.clone(), user_rules(user, &streams)?)))
         .collect::<anyhow::Result<HashMap<_, _>>>()?;
+    let signs = config.return_path.domain.is_some() && config.return_path.sign;
     let may_log_in = tls.is_some() && !config.users.is_empty();
     let smtp = config
         .smtp
@@ -47,7 +49,7 @@ pub(super) fn build(
             let users = may_log_in.then_some(&user_rules);
             Ok((
                 listener.listen.to_string(),
-                Arc::new(smtp_rules(listener, &streams, users)?),
+                Arc::new(smtp_rules(listener, &streams, users, signs)?),
             ))
         })
         .collect::<anyhow::Result<HashMap<_, _>>>()?;
@@ -75,6 +77,9 @@ pub(super) fn build(
         tls,
         bounce_rules,
         learn_from_upstream: config.learning.from_upstream,
+        signer: return_path::signer(config)?,
+        return_domain: return_path::domain(config)?,
+        tenants: tenants(config),
         smtp,
         returns,
     })
@@ -162,6 +167,8 @@ fn user_rules(user: &config::User, streams: &Streams) -> anyhow::Result<UserRule
             .transpose()?,
         suppressed: user.suppressed,
         mode: user.mode,
+        sign: user.sign,
+        list_unsubscribe: user.list_unsubscribe,
     })
 }
 
@@ -169,6 +176,7 @@ fn smtp_rules(
     listener: &config::SmtpListener,
     streams: &Streams,
     users: Option<&HashMap<String, UserRules>>,
+    signs: bool,
 ) -> anyhow::Result<SmtpRules> {
     let default = stream(&listener.stream, streams)?;
     let mut choices = vec![Arc::clone(&default)];
@@ -184,6 +192,8 @@ fn smtp_rules(
         suppressed: listener.suppressed,
         mode: listener.mode,
         scopes: listener.scopes,
+        sign: listener.sign.unwrap_or(signs),
+        list_unsubscribe: listener.list_unsubscribe,
     };
     let mut rules = SmtpRules {
         name: listener.listen.to_string().into(),
@@ -196,19 +206,33 @@ fn smtp_rules(
         dsn: false,
     };
     // EHLO may come before AUTH, so the strictest of those who could log in decides (W14).
-    rules.dsn = never_silent(&rules.policy)
+    rules.dsn = may_offer_dsn(&rules.policy)
         && users.is_none_or(|users| {
             users
                 .values()
-                .all(|user| never_silent(&rules.policy_of(Some(user))))
+                .all(|user| may_offer_dsn(&rules.policy_of(Some(user))))
         });
     Ok(rules)
 }
 
-/// Whether nobody who was told 250 is ever left out (RFC 3461 §5.1).
-fn never_silent(policy: &Policy) -> bool {
-    policy.mode == Mode::Observe
-        || (policy.suppressed == Suppressed::Reject && !policy.header_may_take_out())
+/// Whether nobody who was told 250 is ever left out (RFC 3461 §5.1), and reports go where the client
+/// wants them (RFC 3461 §5.2.7.1).
+fn may_offer_dsn(policy: &Policy) -> bool {
+    let never_silent = policy.mode == Mode::Observe
+        || (policy.suppressed == Suppressed::Reject && !policy.header_may_take_out());
+    never_silent && !policy.sign
+}
+
+/// Every tenant that is named somewhere, once.
+fn tenants(config: &Config) -> Vec<Tenant> {
+    let smtp = config.smtp.iter().map(|listener| &listener.tenant);
+    let returns = config.returns.iter().map(|listener| &listener.tenant);
+    let users = config
+        .users
+        .values()
+        .filter_map(|user| user.tenant.as_ref());
+    let all: BTreeSet<&Tenant> = smtp.chain(returns).chain(users).collect();
+    all.into_iter().cloned().collect()
 }
 
 fn returns_rules(

@@ -17,7 +17,7 @@ pub(super) fn status_in(text: &str) -> Option<EnhancedStatus> {
         if !says_little(status) {
             return Some(status);
         }
-        vague = vague.or(Some(status));
+        vague = better(vague, Some(status));
     }
     vague
 }
@@ -25,7 +25,16 @@ pub(super) fn status_in(text: &str) -> Option<EnhancedStatus> {
 /// Whether a code leaves open why: `5.0.0` and each `5.x.0` are "other", and X.4.7 says
 /// only that the time was up.
 pub(super) fn says_little(status: EnhancedStatus) -> bool {
-    status.detail() == 0 || (status.subject(), status.detail()) == (4, 7)
+    vagueness(status) > 0
+}
+
+/// How much a code leaves open. `5.3.0` at least names the field.
+fn vagueness(status: EnhancedStatus) -> u8 {
+    match (status.subject(), status.detail()) {
+        (0, 0) => 2,
+        (_, 0) | (4, 7) => 1,
+        _ => 0,
+    }
 }
 
 /// Of the code in a report's Status field and the one that the refusing host said, the one to go by.
@@ -40,7 +49,7 @@ pub(super) fn better(
         return field.or(said);
     };
     let hardens = of_field.class() == 4 && of_host.class() == 5;
-    let tells_more = says_little(of_field) && !says_little(of_host);
+    let tells_more = vagueness(of_host) < vagueness(of_field);
     if tells_more && !hardens || blames_sender(of_host) {
         said
     } else {
@@ -90,6 +99,18 @@ mod tests {
             status,
             "{text}"
         );
+    }
+
+    #[test]
+    fn the_code_that_tells_more_wins_unless_it_hardens() {
+        let status = |text: &str| status_in(text);
+        let choice = |field, said| better(status(field), status(said)).map(|s| s.to_string());
+        assert_eq!(choice("5.0.0", "5.3.0").as_deref(), Some("5.3.0"));
+        assert_eq!(choice("5.3.0", "5.0.0").as_deref(), Some("5.3.0"));
+        assert_eq!(choice("5.3.0", "5.1.1").as_deref(), Some("5.1.1"));
+        assert_eq!(choice("4.0.0", "5.1.1").as_deref(), Some("4.0.0"));
+        assert_eq!(choice("5.1.1", "5.7.1").as_deref(), Some("5.7.1"));
+        assert_eq!(choice("5.0.0 5.3.0", "").as_deref(), Some("5.3.0"));
     }
 
     #[test]

@@ -26,8 +26,7 @@ const RECIPIENT_FIELDS: [&str; 2] = ["original-rcpt-to", "removal-recipient"];
 const JMRP_FIELD: &str = "x-hmxmroriginalrecipient";
 
 /// Fields in which the provider noted for whom it took the message, the surest first.
-const DELIVERY_FIELDS: [&str; 5] = [
-    JMRP_FIELD,
+const DELIVERY_FIELDS: [&str; 4] = [
     "x-apparently-to",
     "delivered-to",
     "x-original-to",
@@ -191,20 +190,20 @@ pub(super) fn classify(feedback_type: &str) -> Classification {
 ///
 /// The To field names a recipient, not a verdict, and it is our own sender who wrote it.
 fn only_addressee<'a>(returned: &'a [Field<'_>]) -> Option<&'a str> {
-    let microsofts = all(returned, JMRP_FIELD).next();
-    let to = || {
-        all(returned, "to")
-            .chain(all(returned, "cc"))
-            .collect::<Vec<_>>()
-    };
-    microsofts.or_else(|| match to()[..] {
-        [one] if one.matches('@').count() == 1 => Some(one),
-        [one] if one.contains('@') => None,
-        [] | [_] => DELIVERY_FIELDS
+    let addresses = |name| all(returned, name).flat_map(|value| value.split(','));
+    let mut people = addresses("to")
+        .chain(addresses("cc"))
+        .filter(|value| value.contains('@'));
+    let noted = || {
+        DELIVERY_FIELDS
             .iter()
-            .find_map(|name| first(returned, name)),
-        _ => None,
-    })
+            .find_map(|name| first(returned, name))
+    };
+    match (first(returned, JMRP_FIELD), people.next(), people.next()) {
+        (Some(sure), ..) => Some(sure),
+        (None, Some(only), None) => Some(only),
+        _ => noted(),
+    }
 }
 
 #[cfg(test)]
@@ -269,6 +268,11 @@ mod tests {
             "To: a@example.com, b@example.com\r\n\r\n",
         );
         assert!(two.recipients.is_empty());
+        let comma = report(
+            "Feedback-Type: abuse\r\n",
+            "To: \"A, B\" <a@example.com>\r\n\r\n",
+        );
+        assert_eq!(comma.recipients[0].address, "a@example.com");
         let delivered = report(
             "Feedback-Type: abuse\r\n",
             "X-Apparently-To: a@example.com; Fri, 20 Nov 2026 10:00:00 +0000\r\n\

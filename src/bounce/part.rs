@@ -14,10 +14,11 @@ use super::Limits;
 use super::field::{Field, fields, first, in_clear, parameter};
 
 /// Types of the part in which the header of the message that was sent comes back.
-const RETURNED: [&str; 5] = [
+const RETURNED: [&str; 6] = [
     "message/rfc822",
     "message/global",
     "text/rfc822-headers",
+    "text/rfc822-header",
     "message/global-headers",
     "message/rfc822-headers",
 ];
@@ -290,17 +291,22 @@ fn boundary_in(body: &[u8]) -> Option<&[u8]> {
             return None;
         }
         let line = &body[start + 2..];
-        let line = &line[..line.len().min(BOUNDARY_LIMIT)];
+        let line = &line[..line.len().min(BOUNDARY_LIMIT + 2)];
         let end = memchr(b'\n', line)?;
         let next = body.get(start + 2 + end + 1..)?.get(..8)?;
         let boundary = line[..end].trim_ascii_end();
-        (next.eq_ignore_ascii_case(b"content-") && !boundary.is_empty()).then_some(boundary)
+        let announces = next.eq_ignore_ascii_case(b"content-");
+        (announces && (1..=BOUNDARY_LIMIT).contains(&boundary.len())).then_some(boundary)
     })
 }
 
 /// Whether nothing but the usual line on MIME stands in front of the first boundary.
 fn begins_with_boundary(body: &[u8], boundary: &[u8]) -> bool {
-    memmem::find(body, boundary).is_some_and(|start| start < PREAMBLE_LIMIT)
+    memmem::find(body, boundary).is_some_and(|start| {
+        // The line ends must make no difference.
+        let octets = body[..start].iter().filter(|&&b| b != b'\r');
+        octets.count() < PREAMBLE_LIMIT
+    })
 }
 
 /// What stands between the boundary lines. The last one may be missing: then the text ends the part.

@@ -146,6 +146,34 @@ fn b7_hostile_reports_are_read_quickly() {
 }
 
 #[test]
+fn b7_hostile_words_of_a_mail_server_are_read_quickly() {
+    for (name, piece) in [
+        ("an address on each line", "<a@example.com>: no\n"),
+        ("many addresses", "a@example.com "),
+        ("addresses upon each other", "a@"),
+        ("brackets", "<"),
+        ("marks of a copy", "--- copy "),
+        ("codes", "550 5.0.0 "),
+        ("beginnings of a phrase", "mailbox "),
+        ("marks of HTML", "<td>&amp;"),
+        ("open marks of HTML", "<a href="),
+        ("fields of a report", "Final-Recipient: x\n"),
+        ("quotations", "> "),
+        ("empty lines", "\n"),
+        ("beyond ASCII", "ä"),
+    ] {
+        let words = repeated(piece);
+        for kind in ["plain", "html"] {
+            let message = format!(
+                "From: MAILER-DAEMON@example.net\nSubject: Warning: message delayed\n\
+                 Content-Type: text/{kind}\n\n{words}"
+            );
+            check_hostile(&format!("{name} in {kind}"), message.as_bytes());
+        }
+    }
+}
+
+#[test]
 fn b7_x53_a_header_line_of_a_megabyte_hides_no_report() {
     let long = "x".repeat(1_000_000);
     let fields = "Final-Recipient: rfc822; a@example.net\r\nAction: failed\r\nStatus: 5.1.1\r\n";

@@ -82,6 +82,13 @@ pub(super) fn read(message: &Message<'_>, limits: &Limits) -> Option<Report> {
     }
     let subject = message.subject();
     let asks = match subject.trim() {
+        // Apple's mail programs, when their user presses the button.
+        _ if message
+            .field("x-apple-unsubscribe")
+            .eq_ignore_ascii_case("true") =>
+        {
+            true
+        }
         "" | "(no subject)" => {
             let text = message.human_text(limits.text_limit);
             text.len() <= TEXT_LIMIT && first_words(&text).is_some_and(is_request)
@@ -136,6 +143,10 @@ mod tests {
             Kind::Unsubscribe,
         );
         check("Subject: =?utf-8?b?6YCA6K6i?=\n\n", Kind::Unsubscribe);
+        check(
+            "Subject: anything\nX-Apple-Unsubscribe: true\n\n",
+            Kind::Unsubscribe,
+        );
         check("\nunsubscribe\n-- \nA reader\n", Kind::Unsubscribe);
     }
 

@@ -3,10 +3,13 @@
 use std::io;
 use std::path::Path;
 
+use secrecy::ExposeSecret;
+
 use super::{ExitCode, misconfigured, text};
 use crate::config::{self, Config, ConfigError, Loaded, Problem, secret};
 use crate::gateway::tls::{self, TlsError};
 use crate::store::pepper;
+use crate::token::SECRET_MINIMUM;
 
 /// Checks the configuration that `serve` would use and says so; nothing is bound or connected.
 #[must_use]
@@ -28,6 +31,7 @@ fn check(
     let mut problems = check_tls(&loaded);
     problems.extend(check_passwords(&loaded));
     problems.extend(check_pepper(&loaded));
+    problems.extend(check_return_path(&loaded));
     if let Err(error) = loaded.bounce_rules() {
         problems.extend(error.problems);
     }
@@ -104,6 +108,37 @@ fn check_pepper(loaded: &Loaded) -> Option<Problem> {
     Some(loaded.problem("keys", "pepper_file", error.to_string()))
 }
 
+/// The keys of the return path, unless the environment gives them.
+fn check_return_path(loaded: &Loaded) -> Vec<Problem> {
+    let settings = &loaded.config.return_path;
+    if settings.domain.is_none() {
+        return Vec::new();
+    }
+    let (key_file, may_be_made) = loaded.config.return_path_key_file();
+    let key_file = (key_file.exists() || !may_be_made).then_some(key_file);
+    let previous = settings.previous_key_file.clone();
+    let files = [
+        ("key_file", &settings.key, key_file),
+        ("previous_key_file", &settings.previous_key, previous),
+    ];
+    files
+        .into_iter()
+        .filter(|(_, key, _)| key.is_none())
+        .filter_map(|(name, _, file)| {
+            let file = file?;
+            let wrong = match secret::read(&file) {
+                Err(error) => error.to_string(),
+                Ok(key) if key.expose_secret().trim().len() < SECRET_MINIMUM => format!(
+                    "{} is shorter than {SECRET_MINIMUM} octets; make one with: openssl rand -hex 32",
+                    file.display()
+                ),
+                Ok(_) => return None,
+            };
+            Some(loaded.problem("return_path", name, wrong))
+        })
+        .collect()
+}
+
 #[cfg(test)]
 mod tests {
     use std::fs;
@@ -169,6 +204,30 @@ mod tests {
         }
         assert_eq!(said.lines().count(), 4, "{said}");
         assert!(!said.contains("hunter2"));
+    }
+
+    #[test]
+    fn a6_keys_of_the_return_path_are_read_and_not_shown() {
+        let folder = tempfile::tempdir().unwrap();
+        write(folder.path(), "key", "0123456789abcdef\n", 0o600);
+        write(folder.path(), "short", "hunter2\n", 0o600);
+        write(folder.path(), "open", "0123456789abcdef\n", 0o640);
+        let text = "data_dir = 'DIR/data'\n[return_path]\ndomain = 'r.example.com'\nkey_file = 'DIR/key'\n";
+        assert_eq!(said(folder.path(), text), "sendgate.toml: fine\n");
+        for (file, told) in [
+            ("short", "short is shorter than 16 octets"),
+            ("open", "open can be read by others"),
+            ("none", "cannot read none"),
+        ] {
+            let text = format!("{text}previous_key_file = 'DIR/{file}'\n");
+            let said = said(folder.path(), &text);
+            let expected = format!("sendgate.toml:5:21: return_path.previous_key_file: {told}");
+            assert!(said.starts_with(&expected), "{said}");
+            assert!(
+                !said.contains("hunter2") && !said.contains("0123"),
+                "{said}"
+            );
+        }
     }
 
     #[test]

@@ -4,6 +4,7 @@
 
 mod bounds;
 mod listeners;
+mod return_path;
 mod senders;
 
 use super::error::nearest;
@@ -22,6 +23,7 @@ pub(super) fn check(config: &Config) -> Vec<Finding> {
     check_trace(config, &mut findings);
     listeners::check(config, &mut findings);
     senders::check(config, &mut findings);
+    return_path::check(config, &mut findings);
     bounds::check(config, &mut findings);
     findings.0
 }
@@ -57,9 +59,6 @@ fn check_names(config: &Config, findings: &mut Findings) {
     }
     if config.data_dir.as_os_str().is_empty() {
         findings.add(KeyPath::of("data_dir"), "is empty; name a directory");
-    }
-    if let Some(domain) = &config.return_path.domain {
-        findings.domain(KeyPath::of("return_path").key("domain"), domain);
     }
     let socket = &config.http.socket;
     // The address of a Unix socket has room for 107 octets; binding would fail later.

@@ -51,6 +51,8 @@ impl Default for SmtpListener {
             clients: loopback_networks(),
             relay_domains: Vec::new(),
             scopes: true,
+            sign: None,
+            list_unsubscribe: false,
             tls: TlsMode::Offered,
             proxy: Vec::new(),
             xclient: Vec::new(),
@@ -80,6 +82,22 @@ impl Default for Upstream {
             ca_file: None,
             idle_connections: 100,
             idle_timeout: Duration::from_secs(30),
+        }
+    }
+}
+
+impl Default for ReturnPath {
+    fn default() -> Self {
+        Self {
+            domain: None,
+            sign: true,
+            key_file: None,
+            previous_key_file: None,
+            key: None,
+            previous_key: None,
+            // A mail server gives up after five days; a vacation, a slow operator and a report of
+            // somebody's own making come later.
+            validity: Duration::from_secs(30 * 24 * 60 * 60),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! What follows from the configuration: the streams, the rules of events, our own name.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::{Config, Consent, OnUnavailable};
@@ -49,6 +50,15 @@ impl Config {
         EventRules {
             soft_limit: self.learning.soft_limit,
             auto_do_not_email: self.learning.auto_do_not_email.clone(),
+        }
+    }
+
+    /// The file with the key of the return path, and whether it is made when it is missing.
+    #[must_use]
+    pub fn return_path_key_file(&self) -> (PathBuf, bool) {
+        match &self.return_path.key_file {
+            Some(file) => (file.clone(), false),
+            None => (self.data_dir.join("return-path.key"), true),
         }
     }
 

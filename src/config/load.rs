@@ -41,10 +41,12 @@ const FILES: [&str; 2] = ["sendgate.toml", "/etc/sendgate/sendgate.toml"];
 const FILE_LIMIT: u64 = 4 * 1024 * 1024;
 
 /// The secrets, and what takes their place in the file.
-const SECRETS: [(&str, &str, &str); 3] = [
+const SECRETS: [(&str, &str, &str); 5] = [
     ("upstream", "password", "password_file"),
     ("store", "password", "password_file"),
     ("keys", "pepper", "pepper_file"),
+    ("return_path", "key", "key_file"),
+    ("return_path", "previous_key", "previous_key_file"),
 ];
 
 impl Config {

@@ -54,6 +54,8 @@ impl fmt::Debug for User {
             .field("streams", &self.streams)
             .field("suppressed", &self.suppressed)
             .field("mode", &self.mode)
+            .field("sign", &self.sign)
+            .field("list_unsubscribe", &self.list_unsubscribe)
             .finish()
     }
 }
@@ -88,6 +90,8 @@ mod tests {
             streams: None,
             suppressed: None,
             mode: None,
+            sign: None,
+            list_unsubscribe: None,
         };
         assert!(!format!("{user:?}").contains("secret"));
         assert!(!toml::to_string(&user).unwrap().contains("secret"));

@@ -1,8 +1,8 @@
 //! A secret comes from a file that only its owner can read, or from the environment (A6).
 
-use std::fs::File;
-use std::io::{self, Read};
-use std::os::unix::fs::PermissionsExt;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use secrecy::SecretString;
@@ -89,6 +89,42 @@ pub fn read(path: &Path) -> Result<SecretString, SecretError> {
     Ok(SecretString::from(text))
 }
 
+/// Makes a file with a new secret: 32 random octets in hexadecimal digits, for its owner only.
+///
+/// # Errors
+/// When there is such a file already, or it cannot be written. What is made is on the disk.
+pub fn create(path: &Path) -> io::Result<SecretString> {
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder)?;
+    }
+    let secret = random_hex::<32>()?;
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)?;
+    writeln!(file, "{secret}")?;
+    file.sync_all()?;
+    sync_folder(path)?;
+    Ok(secret.into())
+}
+
+/// So many random octets, as hexadecimal digits.
+pub(crate) fn random_hex<const N: usize>() -> io::Result<String> {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).map_err(io::Error::other)?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+/// Makes a new name in a folder last: the file is synced, its name is in the folder.
+pub(crate) fn sync_folder(file: &Path) -> io::Result<()> {
+    let folder = match file.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    File::open(folder)?.sync_all()
+}
+
 /// Drops the newline that editors and `echo` add; everything else belongs to the secret.
 fn trim_newline(text: &mut String) {
     if text.ends_with('\n') {
@@ -136,6 +172,18 @@ mod tests {
             assert!(error.contains("chmod 600"), "{error}");
             assert!(!error.contains("hunter2"), "{error}");
         }
+    }
+
+    #[test]
+    fn a_secret_is_made_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("data/key");
+        let made = create(&path).unwrap();
+        assert_eq!(made.expose_secret().len(), 64);
+        let again = create(&path).unwrap_err();
+        assert_eq!(again.kind(), io::ErrorKind::AlreadyExists);
+        let found = read(&path).unwrap();
+        assert_eq!(found.expose_secret(), made.expose_secret());
     }
 
     #[test]

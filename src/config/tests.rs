@@ -6,7 +6,13 @@ use super::*;
 const FILE: &str = include_str!("../../config/sendgate.toml");
 
 /// The secrets, which are not for the file.
-const NOT_IN_THE_FILE: [&str; 3] = ["upstream.password", "store.password", "keys.pepper"];
+const NOT_IN_THE_FILE: [&str; 5] = [
+    "upstream.password",
+    "store.password",
+    "keys.pepper",
+    "return_path.key",
+    "return_path.previous_key",
+];
 
 fn read(text: &str) -> Config {
     let mut tree = tree::parse(&std::sync::Arc::new("sendgate.toml".into()), text).unwrap();

@@ -2,7 +2,9 @@
 
 pub mod auth;
 pub mod drain;
+pub mod label_book;
 pub mod listener;
+pub mod mint;
 mod proxy;
 mod relay;
 pub mod returns;

@@ -10,8 +10,10 @@ mod message;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use super::upstream::{Connection, Lost, Upstream};
-use crate::smtp::Reply;
+use crate::smtp::{Reply, UpstreamReply};
 use crate::transaction::answers;
 
 pub(super) use message::Ending;
@@ -26,6 +28,8 @@ pub(super) struct Relay {
     failure: Option<Reply>,
     /// What the upstream said of the message before it had all of it.
     early_words: Option<String>,
+    /// The token that went out in MAIL: what the upstream says is shown without it (A5).
+    token: Option<Bytes>,
 }
 
 /// Who the mail comes from, for an upstream that wants to know (R11).
@@ -59,7 +63,13 @@ impl Relay {
             stage: Stage::None,
             failure: None,
             early_words: None,
+            token: None,
         }
+    }
+
+    /// Whether MAIL was accepted, so that its return path can only be changed by a new transaction.
+    pub(super) fn has_begun(&self) -> bool {
+        self.stage != Stage::None
     }
 
     /// Ends the upstream's transaction. Inside the data the connection is closed, because there is
@@ -71,6 +81,14 @@ impl Relay {
             && !in_data
         {
             self.upstream.give_back(connection);
+        }
+    }
+
+    /// A reply without our token, which a refusal likes to quote.
+    fn without_token(&self, reply: UpstreamReply) -> UpstreamReply {
+        match &self.token {
+            Some(token) => reply.without(token),
+            None => reply,
         }
     }
 

@@ -307,6 +307,7 @@ impl ReturnsSession {
             message_at: None,
             address: Some(address.to_string()),
             change: Change::Bounce {
+                reason: None,
                 kind,
                 status: recipient.status,
                 diagnostic: recipient.diagnostic.clone(),

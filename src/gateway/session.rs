@@ -7,6 +7,7 @@
 mod data;
 mod journal;
 mod recipients;
+mod signing;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -27,6 +28,7 @@ use crate::smtp::{Event, MailParameters, RcptParameters, Reply, Server, ServerOp
 use crate::transaction::answers::NotOffered;
 use crate::transaction::{Policy, Transaction};
 use data::Body;
+use signing::Recording;
 
 /// One client's visit.
 pub(super) struct Session {
@@ -52,6 +54,8 @@ struct Current {
     transaction: Transaction,
     relay: Relay,
     body: Body,
+    /// Whom the return path stands for, being recorded.
+    recording: Option<Recording>,
 }
 
 impl Session {
@@ -249,6 +253,7 @@ impl Session {
             transaction,
             relay: Relay::new(Arc::clone(&self.settings.upstream), self.origin()),
             body: Body::None,
+            recording: None,
         });
         let reply = Reply::new(250, EnhancedStatus::of(2, 1, 0), "Sender ok");
         self.wire.server.reply(reply);

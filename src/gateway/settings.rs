@@ -13,20 +13,30 @@ use tokio_rustls::TlsAcceptor;
 
 use super::auth::Users;
 use super::drain::Drain;
+use super::label_book::LabelBook;
+use super::mint::Mint;
 use super::upstream::Upstream;
 use crate::bounce::Rules;
 use crate::config::{Limits, Mode, Suppressed, Timeouts, TlsMode};
+use crate::learning::Learner;
 use crate::log::SuppressionLog;
 use crate::smtp::Extensions;
 use crate::store::ledger::Ledger;
 use crate::suppression::{Stream, Tenant};
 use crate::telemetry::Metrics;
+use crate::token::Signer;
 use crate::transaction::Policy;
 
 /// What every listener shares.
 pub struct Context {
     /// The records.
     pub ledger: Arc<Ledger>,
+    /// Learns from what comes back.
+    pub learner: Learner,
+    /// Makes tokens.
+    pub mint: Mint,
+    /// The labels of tokens.
+    pub labels: LabelBook,
     /// The suppression log.
     pub log: SuppressionLog,
     /// The counters.
@@ -59,6 +69,12 @@ pub struct Settings {
     pub bounce_rules: Arc<Rules>,
     /// Whether the upstream's permanent refusal of a recipient counts as a bounce.
     pub learn_from_upstream: bool,
+    /// Signs return paths and checks them; none where there is no domain for them.
+    pub signer: Option<Arc<Signer>>,
+    /// The domain of signed return paths, in canonical form.
+    pub return_domain: Option<Arc<str>>,
+    /// Whose lists there are: every tenant that a listener or a user names.
+    pub tenants: Vec<Tenant>,
     /// The SMTP listeners by the address they are configured with.
     pub smtp: HashMap<String, Arc<SmtpRules>>,
     /// The returns listeners by the address they are configured with.
@@ -78,6 +94,10 @@ pub struct UserRules {
     pub suppressed: Option<Suppressed>,
     /// Whether verdicts are enforced.
     pub mode: Option<Mode>,
+    /// Whether return paths are signed.
+    pub sign: Option<bool>,
+    /// Whether List-Unsubscribe is added.
+    pub list_unsubscribe: Option<bool>,
 }
 
 /// The rules of an SMTP listener.
@@ -97,7 +117,8 @@ pub struct SmtpRules {
     pub xclient: Vec<IpNet>,
     /// How TLS is offered.
     pub tls: TlsMode,
-    /// Whether DSN may be offered here: nobody who could log in or connect is discarded from (W14).
+    /// Whether DSN may be offered here: nobody who could log in or connect is discarded from, or
+    /// gets a signed return path (W14).
     pub dsn: bool,
 }
 
@@ -140,6 +161,8 @@ impl SmtpRules {
             suppressed: rules.suppressed.unwrap_or(base.suppressed),
             mode: rules.mode.unwrap_or(base.mode),
             scopes: base.scopes,
+            sign: rules.sign.unwrap_or(base.sign),
+            list_unsubscribe: rules.list_unsubscribe.unwrap_or(base.list_unsubscribe),
         })
     }
 

@@ -244,6 +244,30 @@ impl UpstreamReply {
         lines.join(" ")
     }
 
+    /// The same reply where each occurrence of `secret` is replaced by three dots; case does not count.
+    #[must_use]
+    pub fn without(mut self, secret: &[u8]) -> Self {
+        if secret.is_empty() {
+            return self;
+        }
+        for line in &mut self.lines {
+            let mut clean: Vec<u8> = Vec::new();
+            let mut rest = 0;
+            for (at, window) in line.windows(secret.len()).enumerate() {
+                if at >= rest && window.eq_ignore_ascii_case(secret) {
+                    clean.extend_from_slice(&line[rest..at]);
+                    clean.extend_from_slice(b"...");
+                    rest = at + secret.len();
+                }
+            }
+            if rest > 0 {
+                clean.extend_from_slice(&line[rest..]);
+                *line = clean.into();
+            }
+        }
+        self
+    }
+
     /// Our own reply with the same code, status and words, cleaned; a missing status is added.
     #[must_use]
     pub fn to_reply(&self) -> Reply {

@@ -10,7 +10,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::{HistoryEntry, StoreError, Versioned};
-use crate::suppression::{Record, Scope};
+use crate::suppression::{RecipientKey, Record, Scope};
 
 /// Most fields of one record; more can neither be written nor read.
 pub(super) const FIELD_LIMIT: usize = 2048;
@@ -23,6 +23,15 @@ const RECORD_LIMIT: usize = 1024 * 1024;
 
 /// The counter that compare-and-set compares.
 pub(super) const VERSION: &str = "version";
+
+/// How many recipients a transaction has.
+const COUNT: &str = "count";
+
+/// Digits of one recipient's key.
+const KEY_DIGITS: usize = 32;
+
+/// Recipients in one field, so that each is well below [`VALUE_LIMIT`].
+const PIECE: usize = 1000;
 
 const OPT_OUT: &str = "optout:";
 const OPT_IN: &str = "optin:";
@@ -141,6 +150,73 @@ pub(super) fn encode_entry(entry: &HistoryEntry) -> Result<String, CodecError> {
 pub(super) fn decode_entry(value: &[u8]) -> Result<HistoryEntry, CodecError> {
     serde_json::from_slice(value)
         .map_err(|error| CodecError::of("history", Unreadable::from(&error)))
+}
+
+/// The recipients of a transaction as fields: how many, then all of them in pieces.
+///
+/// # Errors
+/// When there are more than can be read again.
+pub(super) fn encode_recipients(recipients: &[RecipientKey]) -> Result<Vec<Field>, CodecError> {
+    let mut fields = vec![(COUNT.to_owned(), recipients.len().to_string())];
+    for (number, piece) in recipients.chunks(PIECE).enumerate() {
+        let keys: String = piece.iter().map(ToString::to_string).collect();
+        fields.push((number.to_string(), keys));
+    }
+    check_size(&fields)?;
+    Ok(fields)
+}
+
+/// The recipients in such fields.
+///
+/// # Errors
+/// When a piece is missing or is not exactly what [`encode_recipients`] writes: a set that lost
+/// somebody would call their own report a stranger's.
+pub(super) fn decode_recipients<N, V>(
+    fields: impl IntoIterator<Item = (N, V)>,
+) -> Result<Vec<RecipientKey>, CodecError>
+where
+    N: AsRef<[u8]>,
+    V: AsRef<[u8]>,
+{
+    let odd = || CodecError::of(COUNT, "does not fit the recipients");
+    let text = |bytes: &[u8]| std::str::from_utf8(bytes).map(str::to_owned).ok();
+    let mut pieces = BTreeMap::new();
+    let mut count = None;
+    for (name, value) in fields {
+        let name = text(name.as_ref()).ok_or_else(odd)?;
+        let value = text(value.as_ref()).ok_or_else(odd)?;
+        if name == COUNT {
+            count = value.parse::<usize>().ok();
+        } else {
+            pieces.insert(name.parse::<usize>().map_err(|_| odd())?, value);
+        }
+    }
+    let mut recipients = Vec::new();
+    for (expected, (number, piece)) in pieces.into_iter().enumerate() {
+        if number != expected {
+            return Err(odd());
+        }
+        for key in piece.as_bytes().chunks(KEY_DIGITS) {
+            let key = std::str::from_utf8(key).map_err(|_| odd())?;
+            recipients.push(key.parse().map_err(|_| odd())?);
+        }
+    }
+    if count == Some(recipients.len()) {
+        Ok(recipients)
+    } else {
+        Err(odd())
+    }
+}
+
+/// Whether a label can be kept.
+///
+/// # Errors
+/// When it is longer than what can be read again.
+pub(super) fn check_label(text: &str) -> Result<(), CodecError> {
+    if text.len() > VALUE_LIMIT {
+        return Err(CodecError::of("label", "is too long"));
+    }
+    Ok(())
 }
 
 fn take(read: &mut Versioned, name: &str, value: &str) -> Result<(), CodecError> {

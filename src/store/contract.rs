@@ -2,15 +2,21 @@
 //!
 //! An adapter gives a [`Fixture`] and lets [`contract_tests!`] make one test of each case.
 
+mod returns;
 mod samples;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+pub(crate) use self::returns::{
+    a_label_keeps_its_first_text, a_set_of_recipients_expires,
+    b10_a_set_of_recipients_is_read_as_written, of_many_who_name_a_tag_one_wins,
+    s1_another_generation_has_no_sets_and_takes_none, s4_a_set_that_cannot_be_read_is_not_none,
+};
 pub(crate) use self::samples::{consent, event, full_record, key, keys, ledger, meta, tenant};
 
 use super::ledger::Ledger;
-use super::{Commit, CommitOutcome, HISTORY_LIMIT, HistoryEntry, Store, StoreError};
+use super::{Commit, CommitOutcome, HISTORY_LIMIT, HistoryEntry, Store, StoreError, TransactionId};
 use crate::suppression::event::{Effect, Grounds};
 use crate::suppression::{Change, Event, Finding, RecipientKey, Record, Scope, Tenant};
 
@@ -20,6 +26,8 @@ pub(crate) trait Fixture {
     fn store(&self) -> Arc<dyn Store>;
     /// Puts a raw value into a field of a record, past every check; no value removes the field.
     fn set_field(&self, tenant: &Tenant, key: &RecipientKey, field: &str, value: Option<&[u8]>);
+    /// Puts raw fields where the recipients of a transaction are kept, in place of all others.
+    fn set_sent(&self, tenant: &Tenant, id: &TransactionId, fields: &[(&str, &str)]);
     /// Changes the generation that the store holds; none removes what it says about itself.
     fn set_generation(&self, generation: Option<&str>);
 }
@@ -50,6 +58,12 @@ macro_rules! contract_tests {
             s4_what_cannot_be_read_is_never_clear,
             every_field_is_read_as_written,
             what_is_too_large_is_refused,
+            b10_a_set_of_recipients_is_read_as_written,
+            a_set_of_recipients_expires,
+            a_label_keeps_its_first_text,
+            of_many_who_name_a_tag_one_wins,
+            s1_another_generation_has_no_sets_and_takes_none,
+            s4_a_set_that_cannot_be_read_is_not_none,
         );
     };
 }

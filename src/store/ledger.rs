@@ -9,7 +9,9 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use tokio::time::{Instant, timeout_at};
 
-use super::{Commit, CommitOutcome, HistoryEntry, Store, StoreError, Versioned, WRITE_FACTOR};
+use super::{
+    Commit, CommitOutcome, HistoryEntry, Store, StoreError, TransactionId, Versioned, WRITE_FACTOR,
+};
 use crate::mail::Address;
 use crate::suppression::event::Effect;
 use crate::suppression::{Event, EventRules, Finding, KeyMaker, RecipientKey, Record, Tenant};
@@ -124,6 +126,54 @@ impl Ledger {
         limit: usize,
     ) -> Result<Vec<HistoryEntry>, StoreError> {
         self.in_time(self.store.history(tenant, key, limit)).await
+    }
+
+    /// Remembers the recipients of a signed transaction for so long; durable when this returns (B10).
+    ///
+    /// # Errors
+    /// When the store does not answer in time. They may have been kept nevertheless.
+    pub async fn put_sent(
+        &self,
+        tenant: &Tenant,
+        id: &TransactionId,
+        recipients: &[RecipientKey],
+        keep: Duration,
+    ) -> Result<(), StoreError> {
+        self.in_time(self.store.put_sent(tenant, id, recipients, keep))
+            .await
+    }
+
+    /// The recipients of a signed transaction; none if it was never recorded, or too long ago.
+    ///
+    /// # Errors
+    /// When the store does not answer in time or holds something that cannot be read.
+    pub async fn sent(
+        &self,
+        tenant: &Tenant,
+        id: &TransactionId,
+    ) -> Result<Option<Vec<RecipientKey>>, StoreError> {
+        self.in_time(self.store.sent(tenant, id)).await
+    }
+
+    /// Gives a tag its text unless it has one; answers the text it has now.
+    ///
+    /// # Errors
+    /// When the store does not answer in time or holds something that cannot be read.
+    pub async fn put_label(
+        &self,
+        tenant: &Tenant,
+        tag: u32,
+        text: &str,
+    ) -> Result<String, StoreError> {
+        self.in_time(self.store.put_label(tenant, tag, text)).await
+    }
+
+    /// The text of a tag, if it was ever given one.
+    ///
+    /// # Errors
+    /// When the store does not answer in time or holds something that cannot be read.
+    pub async fn label(&self, tenant: &Tenant, tag: u32) -> Result<Option<String>, StoreError> {
+        self.in_time(self.store.label(tenant, tag)).await
     }
 
     /// Whether the store answers and is the one we know.

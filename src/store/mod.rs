@@ -71,6 +71,42 @@ pub trait Store: Send + Sync + fmt::Debug {
     /// Sets the store up, unless somebody else did so first; answers what is there now.
     fn create_meta<'a>(&'a self, meta: &'a Meta) -> BoxFuture<'a, Result<Meta, StoreError>>;
 
+    /// Remembers the recipients of a signed transaction for so long (B10).
+    ///
+    /// Durable like a commit when it returns; the same id again is overwritten.
+    fn put_sent<'a>(
+        &'a self,
+        tenant: &'a Tenant,
+        id: &'a TransactionId,
+        recipients: &'a [RecipientKey],
+        keep: Duration,
+    ) -> BoxFuture<'a, Result<(), StoreError>>;
+
+    /// The recipients of a signed transaction; none if it was never recorded, or too long ago.
+    fn sent<'a>(
+        &'a self,
+        tenant: &'a Tenant,
+        id: &'a TransactionId,
+    ) -> BoxFuture<'a, Result<Option<Vec<RecipientKey>>, StoreError>>;
+
+    /// Gives a tag its text unless it has one; answers the text it has now. Never expires.
+    ///
+    /// A token has room for a tag of four octets only; what it stands for (campaign, stream,
+    /// credential) is kept here, once for all messages that share it.
+    fn put_label<'a>(
+        &'a self,
+        tenant: &'a Tenant,
+        tag: u32,
+        text: &'a str,
+    ) -> BoxFuture<'a, Result<String, StoreError>>;
+
+    /// The text of a tag, if it was ever given one.
+    fn label<'a>(
+        &'a self,
+        tenant: &'a Tenant,
+        tag: u32,
+    ) -> BoxFuture<'a, Result<Option<String>, StoreError>>;
+
     /// From now on look-ups, reads and commits are answered only by a store of this generation.
     ///
     /// Before the first call nothing is expected and everything is Unavailable.
@@ -79,6 +115,9 @@ pub trait Store: Send + Sync + fmt::Debug {
     /// Whether the store answers and is of the expected generation.
     fn health(&self) -> BoxFuture<'_, Result<(), StoreError>>;
 }
+
+/// The id of a signed transaction with several recipients: 128 random bits, the subject of its token.
+pub type TransactionId = [u8; 16];
 
 /// What a store says about itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -3,10 +3,16 @@
 //! Who has it can test whether an address is on file; who loses it has lost every record, because
 //! no key can be made again. So it is kept in a file that only we read, and backed up with the store.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+
+use secrecy::ExposeSecret;
+
+use crate::config::secret;
+
+pub(super) use crate::config::secret::{random_hex, sync_folder};
 
 /// Shortest pepper, in octets.
 pub const PEPPER_MINIMUM: usize = 16;
@@ -71,22 +77,8 @@ fn read(file: &Path, open: File) -> io::Result<Vec<u8>> {
 
 /// Two processes that start together must not have two peppers: one makes it, the other reads it.
 fn create(file: &Path) -> io::Result<Vec<u8>> {
-    if let Some(folder) = file.parent() {
-        fs::create_dir_all(folder)?;
-    }
-    let pepper = random_hex::<32>()?;
-    match OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(file)
-    {
-        Ok(mut open) => {
-            writeln!(open, "{pepper}")?;
-            open.sync_all()?;
-            sync_folder(file)?;
-            Ok(pepper.into_bytes())
-        }
+    match secret::create(file) {
+        Ok(pepper) => Ok(pepper.expose_secret().as_bytes().to_vec()),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => read(file, File::open(file)?),
         Err(error) => Err(failure(
             error.kind(),
@@ -96,22 +88,6 @@ fn create(file: &Path) -> io::Result<Vec<u8>> {
     }
 }
 
-/// So many random octets, as hexadecimal digits.
-pub(super) fn random_hex<const N: usize>() -> io::Result<String> {
-    let mut bytes = [0; N];
-    getrandom::fill(&mut bytes).map_err(io::Error::other)?;
-    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
-}
-
-/// Makes a new name in a folder last: the file is synced, its name is in the folder.
-pub(super) fn sync_folder(file: &Path) -> io::Result<()> {
-    let folder = match file.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    };
-    File::open(folder)?.sync_all()
-}
-
 fn failure(kind: io::ErrorKind, file: &Path, what: &str) -> io::Error {
     io::Error::new(kind, format!("the pepper file {} {what}", file.display()))
 }
@@ -119,6 +95,7 @@ fn failure(kind: io::ErrorKind, file: &Path, what: &str) -> io::Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
     use std::os::unix::fs::PermissionsExt;
 
     fn file_with(contents: &str, mode: u32) -> (tempfile::TempDir, std::path::PathBuf) {

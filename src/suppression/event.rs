@@ -109,11 +109,17 @@ pub enum Change {
         /// About mail of which stream.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         stream: Option<String>,
+        /// The campaign of the message.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        campaign: Option<String>,
     },
     /// A message came back.
     Bounce {
         /// What it does to the address.
         kind: BounceKind,
+        /// Why, in the words of [`crate::bounce::Cause`]; absent in what was recorded by hand.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<String>,
         /// The enhanced status in the report.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         status: Option<EnhancedStatus>,
@@ -252,7 +258,7 @@ impl Event {
             Change::OptIn { scope, grounds } => self.opt_in(&mut next, scope, grounds),
             Change::Block { why, until } => self.block(&mut next, why, *until),
             Change::Unblock { .. } => unblock(&mut next),
-            Change::Complaint { stream } => self.complain(&mut next, stream.as_deref()),
+            Change::Complaint { stream, .. } => self.complain(&mut next, stream.as_deref()),
             Change::Bounce { kind, .. } => self.bounce(&mut next, *kind, rules),
             Change::ResetBounces { hard, soft, reason } => {
                 self.reset(&mut next, *hard, *soft, reason.as_deref())

@@ -60,6 +60,12 @@ pub fn look_up_failed() -> Reply {
     Reply::new(451, of(4, 3, 0), "Temporary lookup failure")
 }
 
+/// The recipients of a signed transaction could not be recorded (B10).
+#[must_use]
+pub fn not_recorded() -> Reply {
+    Reply::new(451, of(4, 3, 0), "Temporary failure to record recipients")
+}
+
 /// The client may not relay; said before any look-up (E1, E10).
 #[must_use]
 pub fn relay_denied() -> Reply {

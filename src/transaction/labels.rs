@@ -28,6 +28,10 @@ pub struct Labels {
     pub hops: usize,
     /// How many of them were written by us.
     pub own_hops: usize,
+    /// Whether it has a List-Unsubscribe of its own.
+    pub has_unsubscribe: bool,
+    /// Whether it has a DKIM-Signature, which covers no field that is added behind it.
+    pub is_signed: bool,
 }
 
 /// Why a header is refused.
@@ -66,6 +70,10 @@ pub fn read(header: &[u8], hostname: &str) -> Result<Labels, LabelError> {
             labels.own_hops += usize::from(super::received::is_ours(&field.text(), hostname));
         } else if field.is("Message-ID") {
             labels.message_id.get_or_insert_with(|| clip(field.text()));
+        } else if field.is("List-Unsubscribe") {
+            labels.has_unsubscribe = true;
+        } else if field.is("DKIM-Signature") {
+            labels.is_signed = true;
         } else if field.is("List-Id") {
             // A list's identifier is nobody's control field: what cannot be read names no scope.
             if labels.scopes.list.is_none() {
@@ -116,6 +124,15 @@ fn list_scope(text: &str) -> Option<Scope> {
     Scope::list(identifier).ok()
 }
 
+/// A List-Unsubscribe field (RFC 2369 §3.2) that names a signed address.
+///
+/// The local part has letters and digits of base32 only and the domain is canonical, so nothing in it
+/// can end the field or the line (U9).
+#[must_use]
+pub fn unsubscribe_field(local_part: &str, domain: &str) -> String {
+    format!("List-Unsubscribe:\r\n\t<mailto:{local_part}@{domain}?subject=unsubscribe>\r\n")
+}
+
 /// The header without our control fields, as the pieces of it that stay.
 #[must_use]
 pub fn strip(header: &Bytes) -> Vec<Bytes> {
@@ -152,6 +169,18 @@ mod tests {
         assert_eq!(labels.scopes.topic, Scope::topic("offers").ok());
         assert_eq!(labels.message_id.as_deref(), Some("<1@example.com>"));
         assert_eq!((labels.hops, labels.own_hops), (1, 1));
+    }
+
+    #[test]
+    fn r8_u10_whether_an_unsubscribe_field_may_be_added() {
+        let read = |header: &[u8]| {
+            let labels = read(header, "gw").unwrap();
+            (labels.has_unsubscribe, labels.is_signed)
+        };
+        assert_eq!(read(HEADER), (false, false));
+        assert_eq!(read(b"list-unsubscribe: <mailto:x@y>\r\n"), (true, false));
+        assert_eq!(read(b"DKIM-SIGNATURE: v=1\r\n"), (false, true));
+        assert_eq!(read(b"List-Unsubscribe-Post: x\r\n"), (false, false));
     }
 
     #[test]

@@ -18,6 +18,8 @@ fn policy(suppressed: Suppressed, mode: Mode, choices: &[StreamClass]) -> Arc<Po
         suppressed,
         mode,
         scopes: true,
+        sign: false,
+        list_unsubscribe: false,
     })
 }
 
@@ -56,6 +58,7 @@ fn opted_out(scope: &str) -> Finding {
 
 fn bounced(status: Option<&str>) -> Finding {
     known(Change::Bounce {
+        reason: None,
         kind: BounceKind::Hard,
         status: status.map(|s| s.parse().unwrap()),
         diagnostic: None,

@@ -1,7 +1,7 @@
 //! A [`Gateway`] is the real program, started for one test and killed when the test is over.
 
-use std::io::{BufRead, BufReader};
-use std::net::{IpAddr, SocketAddr};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
@@ -125,6 +125,18 @@ impl Gateway {
     /// Where `/metrics` and the probes are.
     pub(crate) fn probes(&self) -> SocketAddr {
         self.probes.unwrap()
+    }
+
+    /// What `/metrics` says.
+    #[track_caller]
+    pub(crate) fn metrics(&self) -> String {
+        let mut stream = TcpStream::connect(self.probes()).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        let request = "GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
     }
 
     /// The admin API.

@@ -1,10 +1,9 @@
 //! Clients that others wrote: swaks, Python's smtplib, Node's nodemailer.
 
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::gateway;
-use super::program::{Ran, run};
+use super::program::{Ran, beside_the_build, run};
 use crate::harness::{Certificate, FakeUpstream, Gateway, Options};
 
 #[test]
@@ -134,7 +133,7 @@ fn nodemailer_delivers_to_the_others_and_reports_the_suppressed() {
         {from: 'a@example.com', to: 'b@example.net, out@example.net', text: 'x'})))\n\
         .then(r => { console.log(r.length, r[0].accepted, r[0].rejected); t.close(); })";
     let port = gateway.smtp().port().to_string();
-    let modules = node_modules().display().to_string();
+    let modules = beside_the_build("node/node_modules").display().to_string();
     let environment = [("GW", port.as_str()), ("NODE_PATH", &modules)];
     let ran = run("node", &["-e", program], &environment);
     assert_eq!(ran.code, 0, "{ran:?}");
@@ -153,17 +152,4 @@ fn swaks(gateway: &Gateway, arguments: &str) -> Ran {
     let mut all = vec!["--server", &server];
     all.extend(arguments.split(' '));
     run("swaks", &all, &[])
-}
-
-/// Where `tests/run` keeps nodemailer: beside the build.
-fn node_modules() -> PathBuf {
-    let binary = Path::new(env!("CARGO_BIN_EXE_sendgate"));
-    let modules = binary.ancestors().nth(2).unwrap().join("node/node_modules");
-    let there = modules.join("nodemailer").is_dir();
-    assert!(
-        there,
-        "no nodemailer in {}: use tests/run",
-        modules.display()
-    );
-    modules
 }

@@ -141,13 +141,36 @@ impl Postfix {
             .collect()
     }
 
+    /// Has it try at once what it put off.
+    #[track_caller]
+    pub(super) fn flush(&self) {
+        let ran = self.tool("postqueue", &["-f"]);
+        assert_eq!(ran.code, 0, "{ran:?}");
+    }
+
+    /// Has it give up on all mail in its queue when it next tries.
+    #[track_caller]
+    pub(super) fn expire(&self) {
+        let ran = self.tool("postsuper", &["-e", "ALL"]);
+        assert_eq!(ran.code, 0, "{ran:?}");
+    }
+
     fn file(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
     fn control(&self, command: &str) -> Ran {
+        self.tool("postfix", &[command])
+    }
+
+    /// Runs one of its programs for this instance.
+    fn tool(&self, program: &str, arguments: &[&str]) -> Ran {
         let config = self.file("config").display().to_string();
-        run("postfix", &["-c", &config, command], &[])
+        run(
+            program,
+            &[&["-c", config.as_str()], arguments].concat(),
+            &[],
+        )
     }
 }
 

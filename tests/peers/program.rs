@@ -2,7 +2,11 @@
 
 use std::ffi::OsString;
 use std::fmt;
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+
+use crate::harness::eventually;
 
 /// How a program ended and what it said.
 pub(super) struct Ran {
@@ -62,4 +66,21 @@ pub(super) fn user_id(name: &str) -> u32 {
 pub(super) fn free_port() -> u16 {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     listener.local_addr().unwrap().port()
+}
+
+/// Waits until somebody takes connections there.
+#[track_caller]
+pub(super) fn wait_until_it_listens(port: u16) {
+    eventually("a server to listen", || {
+        TcpStream::connect(("127.0.0.1", port)).ok()
+    });
+}
+
+/// Something that `tests/run` keeps beside the build, so that it is fetched once.
+#[track_caller]
+pub(super) fn beside_the_build(name: &str) -> PathBuf {
+    let binary = Path::new(env!("CARGO_BIN_EXE_sendgate"));
+    let path = binary.ancestors().nth(2).unwrap().join(name);
+    assert!(path.is_dir(), "no {}: use tests/run", path.display());
+    path
 }

@@ -53,7 +53,11 @@ fn a_bounce_between_two_mail_servers_stops_the_next_message() {
         arrived[0]
     );
     back.wait_for_log(&[GONE, "status=bounced"]);
-    back.wait_for_log(&[CAMPAIGN, "status=sent", &returns_port.to_string()]);
+    back.wait_for_log(&[
+        "@bounces.example.com>",
+        "status=sent",
+        &returns_port.to_string(),
+    ]);
     wait_for_verdicts(&gateway, ALIVE, &["relay delivered"]);
     wait_for_verdicts(&gateway, GONE, &["relay delivered"]);
     let record = gateway.admin().record(GONE);

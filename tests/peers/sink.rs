@@ -1,13 +1,11 @@
 //! An [`SmtpSink`] is Postfix' `smtp-sink`: it takes everything and dumps each message.
 
 use std::collections::HashMap;
-use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
 
 use tempfile::TempDir;
 
-use super::program::{free_port, path, user_id};
-use crate::harness::eventually;
+use super::program::{free_port, path, user_id, wait_until_it_listens};
 
 /// A running sink.
 pub(super) struct SmtpSink {
@@ -41,9 +39,7 @@ impl SmtpSink {
             .stderr(Stdio::null())
             .spawn()
             .unwrap_or_else(|error| panic!("smtp-sink ({error}): use tests/run"));
-        eventually("smtp-sink to listen", || {
-            TcpStream::connect(("127.0.0.1", port)).ok()
-        });
+        wait_until_it_listens(port);
         Self {
             port,
             folder,

@@ -37,12 +37,7 @@ pub(super) fn end_of(words: &str, text: &[u8], start: usize) -> Option<usize> {
     let mut at = start;
     for &octet in words.as_bytes() {
         if octet == b' ' {
-            let spaces = text.get(at..)?.iter();
-            let length = spaces.take_while(|b| b.is_ascii_whitespace()).count();
-            if length == 0 {
-                return None;
-            }
-            at += length;
+            at += length_of_gap(text.get(at..)?)?;
         } else if text.get(at) == Some(&octet) {
             at += 1;
         } else {
@@ -52,6 +47,20 @@ pub(super) fn end_of(words: &str, text: &[u8], start: usize) -> Option<usize> {
     let cuts_a_word = words.ends_with(|last: char| last.is_ascii_alphanumeric())
         && text.get(at).is_some_and(u8::is_ascii_alphanumeric);
     (!cuts_a_word).then_some(at)
+}
+
+/// Octets of the white space between two words of a phrase. An empty line is none: it parts what is said.
+fn length_of_gap(text: &[u8]) -> Option<usize> {
+    let mut lines = 0;
+    let mut length = 0;
+    for octet in text.iter().take_while(|b| b.is_ascii_whitespace()) {
+        lines += usize::from(*octet == b'\n');
+        length += 1;
+        if lines > 1 {
+            return None;
+        }
+    }
+    (length > 0).then_some(length)
 }
 
 /// The phrases by their first two octets.

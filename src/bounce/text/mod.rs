@@ -19,7 +19,7 @@ use std::borrow::Cow;
 
 use super::codes::{reply_code_in, status_in};
 use super::dsn::{bare_address, read_among_words};
-use super::field::{Field, all, fields, first, in_clear};
+use super::field::{Field, all, fields, first, in_clear, parameter};
 use super::part::Message;
 use super::recipient::{Action, Identity, ReportedRecipient};
 use super::{Kind, Limits, Report};
@@ -109,8 +109,14 @@ impl<'a> Header<'a> {
     /// Whether header and words together make a report.
     fn makes_report(&self, findings: &Findings<'_>, words: &str) -> bool {
         let says_so = findings.is_report();
+        // A receipt is no report; but Dovecot's filters refuse mail in this form.
+        if self.is_receipt() {
+            return findings.sign;
+        }
         match self.author {
             Author::Person => false,
+            // Automatic replies have no return path either, and their authors write what they like.
+            Author::Perhaps if self.is_reply() => says_so && status_in(words).is_some(),
             Author::Perhaps => says_so,
             Author::Server => {
                 says_so
@@ -122,6 +128,21 @@ impl<'a> Header<'a> {
                     || speaks_of_failure(&self.subject)
             }
         }
+    }
+
+    /// Whether it is a disposition notification, RFC 8098.
+    fn is_receipt(&self) -> bool {
+        let content_type = first(self.fields, "content-type").unwrap_or_default();
+        parameter(content_type, "report-type")
+            .is_some_and(|kind| kind.eq_ignore_ascii_case("disposition-notification"))
+    }
+
+    /// Whether a machine answers in a person's name, RFC 3834.
+    fn is_reply(&self) -> bool {
+        let submitted = first(self.fields, "auto-submitted").unwrap_or_default();
+        submitted
+            .get(..12)
+            .is_some_and(|start| start.eq_ignore_ascii_case("auto-replied"))
     }
 
     /// The addresses in the vendor field: folded, repeated, encoded or with names, as they come.
@@ -181,7 +202,7 @@ impl<'a> Header<'a> {
 /// The field tells who, never what happened.
 fn only_addressee(returned: &str, limits: &Limits) -> Option<String> {
     let start = returned.find("\nTo:").map(|at| at + 1)?;
-    let to = fields(&returned.as_bytes()[start..], limits.header_limit).next()?;
+    let to = fields(returned[start..].as_bytes(), limits.header_limit).next()?;
     (to.value.matches('@').count() == 1)
         .then(|| address::first_in(&to.value).map(|found| found.address.to_owned()))
         .flatten()
@@ -235,78 +256,4 @@ fn action(subject: &str, findings: &Findings<'_>) -> Action {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::bounce::{Cause, Effect, understand};
-
-    const SEVERAL: &str = "X-Failed-Recipients: a@example.com,\r\n b@example.com\r\n\
-        Auto-Submitted: auto-replied\r\nSubject: Mail delivery failed\r\n\r\n\
-        These addresses failed:\r\n\r\n  a@example.com\r\n    550 5.1.1 User unknown\r\n\
-        \x20 b@example.com\r\n    retry timeout exceeded\r\n\r\n\
-        ------ This is a copy of the message ------\r\n\r\nSubject: mailbox full\r\n";
-
-    #[test]
-    fn each_recipient_gets_its_own_reason() {
-        let report = understand(SEVERAL.as_bytes(), &Limits::default());
-        assert_eq!(report.kind, Kind::Bounce);
-        let found: Vec<_> = report
-            .recipients
-            .iter()
-            .map(|r| (&*r.address, r.reason, r.effect))
-            .collect();
-        assert_eq!(
-            found,
-            [
-                ("a@example.com", Cause::UserUnknown, Effect::Hard),
-                ("b@example.com", Cause::Expired, Effect::Soft)
-            ]
-        );
-    }
-
-    #[test]
-    fn the_copy_of_the_message_is_not_searched() {
-        let one = SEVERAL.replace(",\r\n b@example.com", "");
-        let one = one.replace("550 5.1.1 User unknown", "550 something");
-        let one = one.replace("retry timeout exceeded", "");
-        let report = understand(one.as_bytes(), &Limits::default());
-        assert_eq!(report.recipients[0].reason, Cause::Unknown);
-        assert_eq!(report.recipients[0].effect, Effect::None);
-    }
-
-    #[test]
-    fn b3_a_delay_changes_nothing() {
-        let delay = SEVERAL.replace(
-            "Mail delivery failed",
-            "Delivery Status Notification (Delay)",
-        );
-        let report = understand(delay.as_bytes(), &Limits::default());
-        assert_eq!(report.kind, Kind::Delayed);
-        assert!(report.recipients.iter().all(|r| r.effect == Effect::None));
-    }
-
-    #[test]
-    fn a_mail_server_names_recipients_where_lines_begin() {
-        let message = "From: MAILER-DAEMON@mx.example.net\nTo: bounces@returns.example.org\n\
-            Subject: failure notice\n\nHi. This is the mail program at mx.example.net.\n\n\
-            <a@example.com>:\nSorry, no mailbox here by that name. (#5.1.1)\n\n\
-            <b@example.com>: Quota exceeded\n\nbounces@returns.example.org wrote it.\n\n\
-            --- Below this line is a copy of the message.\n\nc@example.com\n";
-        let report = understand(message.as_bytes(), &Limits::default());
-        let found: Vec<_> = report
-            .recipients
-            .iter()
-            .map(|r| (&*r.address, r.effect))
-            .collect();
-        assert_eq!(
-            found,
-            [
-                ("a@example.com", Effect::Hard),
-                ("b@example.com", Effect::Soft)
-            ]
-        );
-
-        let person = message.replace("MAILER-DAEMON@mx", "reader@mx");
-        let report = understand(person.as_bytes(), &Limits::default());
-        assert_eq!((report.kind, report.recipients.len()), (Kind::Other, 0));
-    }
-}
+mod tests;

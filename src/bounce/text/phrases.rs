@@ -19,7 +19,7 @@ pub(super) enum Role {
     Original,
     /// The address that follows is somebody else: the sender, a help desk.
     Other,
-    /// Delivery is still being tried.
+    /// Delivery to the addresses that follow is still being tried.
     Delayed,
     /// Delivery succeeded.
     Delivered,
@@ -41,6 +41,11 @@ macro_rules! phrases {
 /// The phrases, each group named after programs that write so.
 pub(super) const PHRASES: &[Phrase] = phrases! {
     Names {
+        "Amazon SES, PowerMTA, Notes, MailMarshal": [
+            "trying to deliver the mail to the following recipients", "list of the affected recipients",
+            "affected recipients", "the following recipients were affected", "failure reasons",
+            "recipients of the message were affected", "the following recipients are affected",
+        ],
         "Sendmail, Activehunter, McAfee, Biglobe, X1": [
             "the following addresses had", "the following addresses have delivery notifications",
             "the following addresses failed", "unable to deliver mail to the following",
@@ -57,7 +62,7 @@ pub(super) const PHRASES: &[Phrase] = phrases! {
             "devlivery to the following recipients failed", "delivery has failed to these recipients",
             "message wasn't delivered to", "message was not delivered to", "message not delivered to",
             "there was a problem delivering your message to", "your email to group",
-            "delivery of this message to", "has not been delivered to",
+            "delivery of this message to",
         ],
         "Exchange, Office 365": [
             "did not reach the following recipient", "couldn't be delivered to", "wasn't found at",
@@ -195,6 +200,9 @@ pub(super) const PHRASES: &[Phrase] = phrases! {
             "this is a permanent error; i've given up", "this is the deliver program at",
             "this is the machine generated message from mail service", "this is the email server at",
             "this is the mail program at", "unfortunately, i have been unable to deliver",
+            "we're sorry. there's a problem", "check your send e-mail address",
+            "this is the mail delivery agent at", "unfortunately, your mail was not delivered",
+            "sorry it didn't work out", "sorry, i wasn't able to establish an smtp connection",
         ],
         "Dovecot, Sieve": ["was automatically rejected", "was automatically refused"],
         "Facebook, Zoho, Mail.Ru, Yandex": [
@@ -250,7 +258,16 @@ pub(super) const PHRASES: &[Phrase] = phrases! {
             "still trying to deliver", "delivery attempts will continue", "will continue trying",
             "continue to try to deliver", "is delayed", "has been delayed", "temporarily undeliverable",
             "delivery of your message is delayed", "no action is required on your part",
-            "the server will keep trying", "will attempt to deliver", "wird weiterhin versucht",
+            "wird weiterhin versucht", "verzögert", "sera retenté", "se seguirá intentando", "配信が遅延", "遅延しています",
+            "the server will keep trying", "will attempt to deliver", "have not yet been delivered",
+            "transient non-fatal errors", "has not been delivered to", "will retry for",
+            "temporary problem delivering your message", "message delivery to the following recipients has been delayed",
+            "delivery to the following recipient has been delayed", "delivery to the following recipients has been delayed",
+            "delivery to these recipients or groups has been delayed", "is still in the queue",
+            "delivery to these recipients or distribution lists has been delayed",
+            "delivery to these recipients has been delayed", "attempts to deliver the message will continue",
+            "has not been able to deliver your message yet", "is being delayed", "delayed for more than",
+            "is delayed to the following", "is delayed for the following", "still being tried",
         ],
     }
     Delivered {

@@ -64,6 +64,7 @@ pub(super) fn scan(text: &str, limit: usize) -> Findings<'_> {
         seen: HashMap::new(),
         in_list: false,
         list_lines: 0,
+        awaits_reply: false,
         broken_off: None,
         limit,
     };
@@ -85,6 +86,8 @@ struct Scan<'a, 'b> {
     in_list: bool,
     /// Lines with words since then.
     list_lines: usize,
+    /// The line before was a RCPT command.
+    awaits_reply: bool,
     /// A phrase that began on the line before and ends on this one.
     broken_off: Option<Match>,
     limit: usize,
@@ -116,7 +119,7 @@ impl<'a> Scan<'a, '_> {
                 self.rank(last, &found, start, first_of_line)
             };
             named_end = (rank == Some(Rank::Named)).then_some(found.end);
-            if named_end.is_some() {
+            if named_end.is_some() && last.is_some_and(|phrase| phrase.role == Role::Names) {
                 // Who is named on the line of the announcement is the whole list, unless it goes on.
                 self.in_list &= line.trim_end().ends_with([',', ';']);
             }
@@ -126,6 +129,7 @@ impl<'a> Scan<'a, '_> {
             } else {
                 self.add(found.address, rank.unwrap_or(Rank::Other));
             }
+            self.awaits_reply = rank == Some(Rank::Refused);
             at = found.end;
             last = None;
             first_of_line = false;
@@ -156,11 +160,7 @@ impl<'a> Scan<'a, '_> {
             };
             self.note(found.role);
             // Words that lead nowhere do not come between others and their address.
-            if !matches!(
-                found.role,
-                Role::Sign | Role::Hint | Role::Delayed | Role::Delivered
-            ) || last.is_none()
-            {
+            if !matches!(found.role, Role::Sign | Role::Hint | Role::Delivered) || last.is_none() {
                 last = Some(found);
             }
             at = found.end.max(at + 1);
@@ -171,14 +171,14 @@ impl<'a> Scan<'a, '_> {
     fn note(&mut self, role: Role) {
         let findings = &mut self.findings;
         match role {
-            Role::Names => {
+            Role::Names | Role::Delayed => {
                 findings.names = true;
+                findings.delayed |= role == Role::Delayed;
                 self.in_list = true;
                 self.list_lines = 0;
             }
             Role::Sign => findings.sign = true,
             Role::Hint => findings.hint = true,
-            Role::Delayed => findings.delayed = true,
             Role::Delivered => findings.delivered = true,
             Role::Label | Role::Original | Role::Other => {}
         }
@@ -201,7 +201,7 @@ impl<'a> Scan<'a, '_> {
             return (!is_quotation(behind)).then_some(rank);
         }
         match last.map(|phrase| phrase.role) {
-            Some(Role::Names) => return Some(Rank::Named),
+            Some(Role::Names | Role::Delayed) => return Some(Rank::Named),
             Some(Role::Label) if !is_transcript(before) => return Some(Rank::Named),
             Some(Role::Label) => return Some(Rank::Refused),
             Some(Role::Other) => return None,
@@ -250,6 +250,9 @@ impl<'a> Scan<'a, '_> {
 
     /// A transcript goes on with what the server answered.
     fn note_reply(&mut self, line: &str) {
+        if !std::mem::take(&mut self.awaits_reply) {
+            return;
+        }
         let reply = without_prompt(line);
         if let [b'2', b'0'..=b'5', b'0'..=b'9', b' ' | b'-', ..] = reply.as_bytes()
             && let Some(named) = self.findings.named.last_mut()

@@ -254,12 +254,15 @@ fn change(change: &Change) -> (String, Vec<String>) {
             ("block".to_owned(), details)
         }
         Change::Unblock { reason } => ("unblock".to_owned(), vec![reason.clone()]),
-        Change::Complaint { stream } => {
+        Change::Complaint { stream, campaign } => {
             let about = stream.iter().map(|stream| format!("about {stream}"));
-            ("complaint".to_owned(), about.collect())
+            let mut details: Vec<String> = about.collect();
+            details.extend(grounds([("campaign", campaign.as_deref())]));
+            ("complaint".to_owned(), details)
         }
         Change::Bounce {
             kind,
+            reason,
             status,
             diagnostic,
             campaign,
@@ -268,7 +271,8 @@ fn change(change: &Change) -> (String, Vec<String>) {
                 BounceKind::Hard => "hard bounce",
                 BounceKind::Soft => "soft bounce",
             };
-            let mut details: Vec<String> = status.iter().map(ToString::to_string).collect();
+            let mut details: Vec<String> = reason.iter().cloned().collect();
+            details.extend(status.iter().map(ToString::to_string));
             details.extend(diagnostic.as_ref().map(|words| format!("\"{words}\"")));
             details.extend(grounds([("campaign", campaign.as_deref())]));
             (what.to_owned(), details)

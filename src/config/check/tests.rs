@@ -57,6 +57,38 @@ fn names_and_domains() {
 }
 
 #[test]
+fn nothing_is_signed_without_a_domain() {
+    let needed = "needs return_path.domain";
+    check("smtp = [{sign = true}]", &format!("smtp[0].sign: {needed}"));
+    check(
+        "smtp = [{list_unsubscribe = true}]",
+        &format!("smtp[0].list_unsubscribe: {needed}"),
+    );
+    check(
+        &format!("users.a = {{password_hash = '{HASH}', sign = true}}"),
+        &format!("users.a.sign: {needed}"),
+    );
+    let fine = "smtp = [{sign = false}]\n[return_path]\nsign = true\nvalidity = 0";
+    assert_eq!(findings(fine), [""; 0]);
+}
+
+#[test]
+fn b4_a_report_is_remembered_as_long_as_it_is_believed() {
+    let with = |keys: &str| format!("[return_path]\ndomain = 'r.example.com'\n{keys}");
+    check(&with("validity = 0"), "return_path.validity: must be");
+    check(
+        &with("validity = '36days'"),
+        "learning.remember: is shorter",
+    );
+    assert_eq!(findings(&with("validity = '35days'")), [""; 0]);
+    let long = vec!["a".repeat(60); 4].join(".");
+    check(
+        &format!("[return_path]\ndomain = '{long}'"),
+        "return_path.domain: is too long",
+    );
+}
+
+#[test]
 fn references_to_streams() {
     check(
         "[[smtp]]\nstream = 'campain'",

@@ -2,12 +2,13 @@
 
 use std::net::IpAddr;
 
-use super::{Origin, Relay, Stage};
+use super::{Ending, Origin, Relay, Stage};
 use crate::gateway::upstream::{Connection, Lost};
 use crate::smtp::extensions::Xforward;
 use crate::smtp::xtext;
 use crate::smtp::{Expect, Reply, UpstreamReply};
 use crate::transaction::answers::NotOffered;
+use crate::transaction::return_path::SignedPath;
 use crate::transaction::{Fate, Transaction, answers};
 
 /// What the upstream answered to one recipient.
@@ -101,83 +102,134 @@ impl Relay {
         transaction: &Transaction,
         indices: &[usize],
     ) -> Result<Vec<Offered>, Lost> {
-        let patience = self.upstream.timeouts().command;
-        let Some(connection) = &mut self.connection else {
+        let Some(connection) = &self.connection else {
             return Ok(Vec::new());
         };
         let commands = plan(connection, self.stage, indices);
-        let pipelining = connection.extensions.pipelining;
-        let mut refusal: Option<Reply> = None;
-        let mut offered = Vec::with_capacity(indices.len());
-        let steps: Vec<&[Expect]> = if pipelining {
-            vec![&commands]
-        } else {
-            commands.chunks(1).collect()
+        let answers = self.exchange(transaction, &commands).await?;
+        if let Some(reply) = answers.refusal {
+            // MAIL was answered 250 by us; its refusal shows at each recipient (R3).
+            self.failure = Some(reply.clone());
+            return Ok(all(indices, &reply));
+        }
+        Ok(answers.offered)
+    }
+
+    /// Sends these commands, in one write where the upstream takes that, and hears their replies.
+    async fn exchange(
+        &mut self,
+        transaction: &Transaction,
+        commands: &[Expect],
+    ) -> Result<Answers, Lost> {
+        let timeouts = *self.upstream.timeouts();
+        let mut answers = Answers::default();
+        let Some(connection) = &mut self.connection else {
+            return Ok(answers);
         };
-        for step in steps {
-            if refusal.is_some() && !pipelining {
+        if commands.contains(&Expect::Mail) {
+            self.token = transaction.signed.as_ref().map(SignedPath::local_part);
+        }
+        let pipelining = connection.extensions.pipelining;
+        let step = if pipelining { commands.len() } else { 1 };
+        for step in commands.chunks(step.max(1)) {
+            if answers.refusal.is_some() && !pipelining {
                 break;
             }
             connection.expect_silence()?;
             for &expect in step {
                 queue(connection, expect, transaction, &self.origin);
             }
-            for _ in step {
+            for awaited in step {
+                let patience = match awaited {
+                    Expect::Data => timeouts.data,
+                    _ => timeouts.command,
+                };
                 let (expect, reply) = connection.reply(patience).await?;
                 if reply.code() == 421 {
                     return Err(Lost::Io(std::io::ErrorKind::ConnectionAborted.into()));
                 }
+                let reply = match &self.token {
+                    Some(token) => reply.without(token),
+                    None => reply,
+                };
                 match expect {
                     Expect::Rset if !reply.is_positive() => {
                         return Err(Lost::Io(std::io::ErrorKind::ConnectionRefused.into()));
                     }
                     Expect::Mail if reply.is_positive() => self.stage = Stage::Envelope,
-                    Expect::Mail => refusal = Some(answers::of_upstream(&reply, true)),
-                    Expect::Rcpt(index) => offered.push(answer(index, reply, refusal.as_ref())),
+                    Expect::Mail => answers.refusal = Some(answers::of_upstream(&reply, true)),
+                    Expect::Rcpt(index) => {
+                        let refusal = answers.refusal.as_ref();
+                        let offered = answer(index, reply, refusal);
+                        answers.offered.push(offered);
+                    }
+                    Expect::Data => answers.data = Some(reply),
                     _ => {}
                 }
             }
         }
-        if let Some(reply) = refusal {
-            // MAIL was answered 250 by us; its refusal shows at each recipient (R3).
-            self.failure = Some(reply.clone());
-            return Ok(all(indices, &reply));
-        }
-        Ok(offered)
+        Ok(answers)
     }
 
-    /// Offers the accepted recipients once more in a transaction of their own, because a header
-    /// took some out. All of them must be accepted again, or nothing is sent.
-    pub(in crate::gateway) async fn reissue(
+    /// Begins the upstream's transaction anew with the recipients it accepted, and opens its DATA:
+    /// a header took some out, or the return path must say something else. All of them must be
+    /// accepted again, or nothing is sent.
+    ///
+    /// Where the upstream takes commands in one write, this costs no more time than DATA alone.
+    pub(in crate::gateway) async fn reopen(
         &mut self,
         transaction: &Transaction,
-    ) -> Result<(), Reply> {
-        let indices = transaction.with_fate(Fate::Accepted);
+    ) -> Result<(), Ending> {
         if let Some(connection) = &mut self.connection {
             connection.needs_reset = true;
         }
         self.stage = Stage::None;
-        if let Err(lost) = self.try_offer_again(transaction, &indices).await {
-            // Recipients were accepted on this connection: there is no second one (R14).
-            self.lose(&lost);
+        match self.try_reopen(transaction).await {
+            Ok(opened) => opened,
+            Err(lost) => {
+                // Recipients were accepted on this connection: there is no second one (R14).
+                self.lose(&lost);
+                Err(self.lost_message())
+            }
         }
-        self.failure.clone().map_or(Ok(()), Err)
     }
 
-    async fn try_offer_again(
-        &mut self,
-        transaction: &Transaction,
-        indices: &[usize],
-    ) -> Result<(), Lost> {
-        let offered = self.try_offer(transaction, indices).await?;
-        let refused = offered.into_iter().find(|one| !one.reply.is_positive());
-        if let Some(refused) = refused {
-            self.failure = Some(refused.reply);
-        } else if self.stage == Stage::None {
-            self.failure = Some(answers::upstream_lost());
+    async fn try_reopen(&mut self, transaction: &Transaction) -> Result<Result<(), Ending>, Lost> {
+        let indices = transaction.with_fate(Fate::Accepted);
+        let Some(connection) = &self.connection else {
+            return Ok(Err(self.lost_message()));
+        };
+        let mut commands = plan(connection, Stage::None, &indices);
+        if connection.extensions.pipelining {
+            commands.push(Expect::Data);
         }
-        Ok(())
+        let answers = self.exchange(transaction, &commands).await?;
+        let mut offered = answers.offered.into_iter();
+        let refused = offered.find(|one| !one.reply.is_positive());
+        let refusal = answers.refusal.or_else(|| refused.map(|one| one.reply));
+        if let Some(reply) = refusal {
+            self.failure = Some(reply);
+            if answers.data.is_some_and(|data| data.code() == 354) {
+                // It waits for a message that must not come, to those who are left.
+                self.connection = None;
+            }
+            return Ok(Err(self.lost_message()));
+        }
+        Ok(match answers.data {
+            Some(reply) => self.opened(reply),
+            None => self.open_data().await,
+        })
     }
+}
+
+/// What the upstream answered to the commands of one exchange.
+#[derive(Default)]
+struct Answers {
+    /// The refusal of MAIL, which holds for every recipient.
+    refusal: Option<Reply>,
+    offered: Vec<Offered>,
+    /// The reply to DATA.
+    data: Option<UpstreamReply>,
 }
 
 /// The commands that offer these recipients, those that begin the transaction among them.
@@ -204,7 +256,7 @@ fn queue(connection: &mut Connection, expect: Expect, transaction: &Transaction,
             transaction
                 .parameters
                 .encode(&connection.extensions, &mut parameters);
-            let path = transaction.reverse_path.wire();
+            let path = transaction.upstream_path();
             connection
                 .client
                 .command(expect, &[b"MAIL FROM:", path, &parameters]);
@@ -227,7 +279,8 @@ fn queue(connection: &mut Connection, expect: Expect, transaction: &Transaction,
             let command = origin.xforward(connection.extensions.xforward);
             connection.client.command(expect, &[command.as_bytes()]);
         }
-        Expect::Data | Expect::EndOfData | Expect::Quit => {}
+        Expect::Data => connection.client.command(expect, &[b"DATA"]),
+        Expect::EndOfData | Expect::Quit => {}
     }
 }
 

@@ -26,36 +26,42 @@ impl Relay {
     pub(in crate::gateway) async fn open_data(&mut self) -> Result<(), Ending> {
         let patience = self.upstream.timeouts().data;
         let (None, Some(connection)) = (&self.failure, &mut self.connection) else {
-            return Err(self.lost_message(None));
+            return Err(self.lost_message());
         };
         if let Err(lost) = connection.expect_silence() {
             self.lose(&lost);
-            return Err(self.lost_message(None));
+            return Err(self.lost_message());
         }
         connection.client.command(Expect::Data, &[b"DATA"]);
         match connection.reply(patience).await {
-            Ok((_, reply)) if reply.code() == 354 => {
-                self.stage = Stage::Data;
-                // From here a reply can only be about the message, however early it comes (F4).
-                connection.client.expect_end_of_data();
-                Ok(())
-            }
-            Ok((_, reply)) => {
-                if reply.code() == 421 {
-                    self.connection = None;
-                }
-                self.stage = Stage::None;
-                Err(Ending {
-                    reply: answers::of_upstream(&reply, false),
-                    outcome: Outcome::Refused,
-                    upstream_reply: Some(reply.to_string()),
-                })
-            }
+            Ok((_, reply)) => self.opened(reply),
             Err(lost) => {
                 self.lose(&lost);
-                Err(self.lost_message(None))
+                Err(self.lost_message())
             }
         }
+    }
+
+    /// What follows from the upstream's reply to DATA.
+    pub(super) fn opened(&mut self, reply: UpstreamReply) -> Result<(), Ending> {
+        if reply.code() == 354 {
+            self.stage = Stage::Data;
+            // From here a reply can only be about the message, however early it comes (F4).
+            if let Some(connection) = &mut self.connection {
+                connection.client.expect_end_of_data();
+            }
+            return Ok(());
+        }
+        if reply.code() == 421 {
+            self.connection = None;
+        }
+        self.stage = Stage::None;
+        let reply = self.without_token(reply);
+        Err(Ending {
+            reply: answers::of_upstream(&reply, false),
+            outcome: Outcome::Refused,
+            upstream_reply: Some(reply.to_string()),
+        })
     }
 
     /// Adds a piece of the body; it goes out with the next [`Self::flush`], or at once when enough
@@ -78,7 +84,7 @@ impl Relay {
         };
         match connection.write(patience).await {
             Ok(None) => {}
-            Ok(Some(reply)) => self.refused_early(&reply),
+            Ok(Some(reply)) => self.refused_early(reply),
             Err(lost) => self.lose(&lost),
         }
     }
@@ -96,15 +102,16 @@ impl Relay {
         let timeouts = self.upstream.timeouts();
         let patience = timeouts.block + timeouts.final_reply;
         let (None, Some(connection)) = (&self.failure, &mut self.connection) else {
-            return self.lost_message(None);
+            return self.lost_message();
         };
         connection.client.output().put_slice(b".\r\n");
         match connection.reply(patience).await {
             Ok((_, reply)) if !connection.client.output().is_empty() => {
-                self.refused_early(&reply);
-                self.lost_message(Some(reply.to_string()))
+                self.refused_early(reply);
+                self.lost_message()
             }
             Ok((_, reply)) => {
+                let reply = self.without_token(reply);
                 let outcome = if reply.is_positive() {
                     Outcome::Delivered
                 } else {
@@ -140,13 +147,14 @@ impl Relay {
         };
         match connection.early_reply() {
             Ok(None) => {}
-            Ok(Some(reply)) => self.refused_early(&reply),
+            Ok(Some(reply)) => self.refused_early(reply),
             Err(lost) => self.lose(&lost),
         }
     }
 
     /// The upstream refused the message before it had all of it.
-    fn refused_early(&mut self, reply: &UpstreamReply) {
+    fn refused_early(&mut self, reply: UpstreamReply) {
+        let reply = self.without_token(reply);
         tracing::warn!(%reply, upstream = self.upstream.address(), "the upstream answered before the end of the data");
         self.early_words = Some(reply.to_string());
         self.connection = None;
@@ -154,12 +162,12 @@ impl Relay {
         self.failure = Some(if reply.is_positive() {
             answers::upstream_lost()
         } else {
-            answers::of_upstream(reply, false)
+            answers::of_upstream(&reply, false)
         });
     }
 
     /// The message was given up before the upstream had all of it.
-    fn lost_message(&self, upstream_reply: Option<String>) -> Ending {
+    pub(super) fn lost_message(&self) -> Ending {
         let reply = self.failure.clone().unwrap_or_else(answers::upstream_lost);
         let outcome = if reply.is_permanent() {
             Outcome::Refused
@@ -169,7 +177,7 @@ impl Relay {
         Ending {
             reply,
             outcome,
-            upstream_reply: upstream_reply.or_else(|| self.early_words.clone()),
+            upstream_reply: self.early_words.clone(),
         }
     }
 }

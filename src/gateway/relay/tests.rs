@@ -60,6 +60,8 @@ fn transaction() -> Transaction {
         suppressed: Suppressed::Reject,
         mode: Mode::Enforce,
         scopes: true,
+        sign: false,
+        list_unsubscribe: false,
     });
     let parameters = MailParameters::default();
     let mut transaction = Transaction::new("id".into(), ReversePath::Null, parameters, policy);
@@ -80,12 +82,7 @@ async fn e7_requiretls_is_worth_nothing_where_the_upstream_is_not_verified() {
 #[tokio::test]
 async fn r5_a_refused_data_is_told_with_the_upstreams_own_words() {
     let replies = &["250 upstream", "250 ok", "250 ok", "452 4.3.1 disk full"];
-    let origin = Origin {
-        client: [192, 0, 2, 1].into(),
-        helo: "client.example".to_owned(),
-        extended: true,
-    };
-    let mut relay = Relay::new(upstream(replies).await, origin);
+    let mut relay = Relay::new(upstream(replies).await, origin());
     let offered = relay.offer(&transaction(), &[0]).await;
     assert_eq!(offered[0].reply.code(), 250);
     let ending = relay.open_data().await.unwrap_err();
@@ -95,4 +92,70 @@ async fn r5_a_refused_data_is_told_with_the_upstreams_own_words() {
         Some("452 4.3.1 disk full")
     );
     assert_eq!(ending.outcome, Outcome::Refused);
+}
+
+fn origin() -> Origin {
+    Origin {
+        client: [192, 0, 2, 1].into(),
+        helo: "client.example".to_owned(),
+        extended: true,
+    }
+}
+
+/// A relay whose upstream takes commands together and gives these replies, past MAIL and RCPT.
+async fn begun(replies: &'static [&'static str]) -> (Relay, Transaction) {
+    let mut relay = Relay::new(upstream(replies).await, origin());
+    let mut transaction = transaction();
+    let offered = relay.offer(&transaction, &[0]).await;
+    assert_eq!(offered[0].reply.code(), 250);
+    transaction.recipients[0].fate = crate::transaction::Fate::Accepted;
+    (relay, transaction)
+}
+
+#[tokio::test]
+async fn r14_a_new_envelope_opens_the_data_too() {
+    let replies = &[
+        "250-upstream\r\n250 PIPELINING",
+        "250 ok",
+        "250 ok",
+        "250 reset",
+        "250 ok",
+        "250 ok",
+        "354 go ahead",
+    ];
+    let (mut relay, transaction) = begun(replies).await;
+    relay.reopen(&transaction).await.unwrap();
+    assert!(relay.stage == Stage::Data && relay.connection.is_some());
+}
+
+#[tokio::test]
+async fn r14_data_that_was_opened_for_nobody_is_never_ended() {
+    let replies = &[
+        "250-upstream\r\n250 PIPELINING",
+        "250 ok",
+        "250 ok",
+        "250 reset",
+        "250 ok",
+        "550 5.1.1 no more",
+        "354 go ahead",
+    ];
+    let (mut relay, transaction) = begun(replies).await;
+    let ending = relay.reopen(&transaction).await.unwrap_err();
+    assert_eq!(ending.reply.to_string(), "550 5.1.1 no more");
+    assert_eq!(ending.outcome, Outcome::Refused);
+    assert!(relay.connection.is_none(), "it would wait for a message");
+}
+
+#[tokio::test]
+async fn r14_a_connection_lost_in_a_new_envelope_is_not_replaced() {
+    let replies = &[
+        "250-upstream\r\n250 PIPELINING",
+        "250 ok",
+        "250 ok",
+        "421 going down",
+    ];
+    let (mut relay, transaction) = begun(replies).await;
+    let ending = relay.reopen(&transaction).await.unwrap_err();
+    assert_eq!(ending.reply, answers::upstream_lost());
+    assert_eq!(ending.outcome, Outcome::Aborted);
 }

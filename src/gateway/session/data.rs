@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::{Current, Session};
+use super::{Current, Session, signing};
 use crate::config::Suppressed;
 use crate::gateway::relay::Ending;
 use crate::log::entry::Outcome;
@@ -25,8 +25,9 @@ const OWN_HOP_LIMIT: usize = 3;
 pub(super) enum Body {
     /// DATA was not said yet.
     None,
-    /// The header is being read. The upstream's DATA is open already unless it must be judged first.
-    Header { reader: HeaderReader, judge: bool },
+    /// The header is being read. The upstream's DATA is open already unless the header may change
+    /// what goes upstream before it.
+    Header { reader: HeaderReader, open: bool },
     /// It flows through.
     Relaying,
     /// It is read to its end and thrown away; the answer is known. A header that was not read yet is
@@ -63,13 +64,14 @@ impl Session {
             current.body = Body::Discarding(Box::new(ending), Some(self.header_reader()));
             return Ok(());
         }
-        let judge = current.transaction.needs_header();
-        if !judge {
+        // A header may take recipients out, or name a campaign that the return path is to carry.
+        let open = !current.transaction.needs_header() && !self.signs(&current.transaction);
+        if open {
             current.relay.open_data().await?;
         }
         current.body = Body::Header {
             reader: self.header_reader(),
-            judge,
+            open,
         };
         Ok(())
     }
@@ -95,12 +97,12 @@ impl Session {
                     self.wire.server.hang_up(status, "Too much data");
                 }
             }
-            Body::Header { reader, judge } => {
-                let judge = *judge;
+            Body::Header { reader, open } => {
+                let open = *open;
                 match reader.push(piece) {
                     HeaderStep::Incomplete => {}
                     HeaderStep::Complete { header, rest } => {
-                        self.header(&mut current, &header, &rest, judge).await;
+                        self.header(&mut current, &header, &rest, open).await;
                     }
                     HeaderStep::TooLarge => {
                         let status = EnhancedStatus::of(5, 3, 4);
@@ -140,29 +142,43 @@ impl Session {
         }
     }
 
-    /// The header is complete: reads its labels, judges again where it matters, and sends it on.
-    async fn header(&self, current: &mut Current, header: &Bytes, rest: &Bytes, judge: bool) {
+    /// The header is complete: reads its labels, opens the upstream's DATA where that had to wait for
+    /// them, and sends it on.
+    async fn header(&self, current: &mut Current, header: &Bytes, rest: &Bytes, open: bool) {
         let labels = match self.read_labels(&mut current.transaction, header) {
             Ok(labels) => labels,
             Err(reply) => return refuse(current, reply),
         };
-        if judge {
-            if let Err(ending) = judge_again(current, &labels).await {
-                return give_up(current, ending);
-            }
-            if let Err(ending) = current.relay.open_data().await {
-                return give_up(current, ending);
-            }
+        if !open && let Err(ending) = self.open_late(current, &labels).await {
+            return give_up(current, ending);
         }
+        let unsubscribe = self.unsubscribe_field(&current.transaction, &labels).await;
         let mut received = Vec::with_capacity(300);
         self.received(&current.transaction).encode(&mut received);
         current.relay.send(&received).await;
         for piece in labels::strip(header) {
             current.relay.send(&piece).await;
         }
+        if let Some(field) = unsubscribe {
+            current.relay.send(field.as_bytes()).await;
+        }
         current.relay.send(rest).await;
         current.body = Body::Relaying;
         check_relay(current).await;
+    }
+
+    /// Opens the upstream's DATA now that the header is known: with the recipients it leaves, and a
+    /// return path that says what it names.
+    async fn open_late(&self, current: &mut Current, labels: &Labels) -> Result<(), Ending> {
+        let left_out =
+            current.transaction.needs_header() && judge_again(&mut current.transaction, labels)?;
+        let signed_again = self.sign_again(&mut current.transaction).await;
+        self.record_recipients(current);
+        if left_out || signed_again {
+            current.relay.reopen(&current.transaction).await
+        } else {
+            current.relay.open_data().await
+        }
     }
 
     fn read_labels(&self, transaction: &mut Transaction, header: &[u8]) -> Result<Labels, Reply> {
@@ -218,11 +234,11 @@ impl Session {
             return;
         };
         if fault.is_none()
-            && let Body::Header { reader, judge } = &mut current.body
+            && let Body::Header { reader, open } = &mut current.body
         {
-            let judge = *judge;
+            let open = *open;
             if let HeaderStep::Complete { header, rest } = reader.finish() {
-                self.header(&mut current, &header, &rest, judge).await;
+                self.header(&mut current, &header, &rest, open).await;
             }
         }
         let ending = match (fault, std::mem::replace(&mut current.body, Body::None)) {
@@ -232,7 +248,7 @@ impl Session {
                 upstream_reply: None,
             },
             (None, Body::Discarding(ending, _)) => *ending,
-            (None, Body::Relaying) => current.relay.finish().await,
+            (None, Body::Relaying) => end_relayed(&mut current).await,
             (None, Body::None | Body::Header { .. }) => Ending {
                 reply: answers::upstream_lost(),
                 outcome: Outcome::Aborted,
@@ -253,9 +269,22 @@ impl Session {
     }
 }
 
-/// Judges the accepted recipients by what the header says, and takes out whom it excludes.
-async fn judge_again(current: &mut Current, labels: &Labels) -> Result<(), Ending> {
-    let transaction = &mut current.transaction;
+/// Sends the end of the data, once it is recorded whom the return path stands for (B10).
+async fn end_relayed(current: &mut Current) -> Ending {
+    if signing::is_recorded(current.recording.take()).await {
+        return current.relay.finish().await;
+    }
+    current.relay.release();
+    Ending {
+        reply: answers::not_recorded(),
+        outcome: Outcome::Aborted,
+        upstream_reply: None,
+    }
+}
+
+/// Judges the accepted recipients by what the header says and takes out whom it excludes; says
+/// whether it took any out.
+fn judge_again(transaction: &mut Transaction, labels: &Labels) -> Result<bool, Ending> {
     let stream = labels
         .stream
         .as_ref()
@@ -264,19 +293,11 @@ async fn judge_again(current: &mut Current, labels: &Labels) -> Result<(), Endin
     let stream = Arc::clone(stream);
     let before = transaction.with_fate(Fate::Accepted);
     if transaction.rejudge(stream, &labels.scopes, Timestamp::now()) == 0 {
-        return Ok(());
+        return Ok(false);
     }
     defer_unchecked(transaction, &before)?;
     if transaction.accepted().next().is_some() {
-        return current
-            .relay
-            .reissue(&current.transaction)
-            .await
-            .map_err(|reply| Ending {
-                reply,
-                outcome: Outcome::Aborted,
-                upstream_reply: None,
-            });
+        return Ok(true);
     }
     // Nobody is left. A listener that discards has said 250 to each and says it once more.
     if transaction.policy.suppressed == Suppressed::Discard {
@@ -369,6 +390,8 @@ mod tests {
             suppressed,
             mode: Mode::Enforce,
             scopes: true,
+            sign: false,
+            list_unsubscribe: false,
         };
         let parameters = MailParameters::default();
         let mut transaction =

@@ -140,6 +140,9 @@ impl Session {
         replies: &mut [Option<Reply>],
     ) {
         let indices: Vec<usize> = places.iter().map(|&(index, _)| index).collect();
+        if !indices.is_empty() && !current.relay.has_begun() {
+            self.sign_for(&mut current.transaction, &indices).await;
+        }
         let offered = current.relay.offer(&current.transaction, &indices).await;
         // All at once: a slow store must not make the client wait for one refusal after the other.
         let transaction = &current.transaction;
@@ -213,6 +216,7 @@ fn refusal_event(
         message_at: None,
         address: Some(address.to_string()),
         change: Change::Bounce {
+            reason: None,
             kind,
             status: reply.status(),
             diagnostic: Some(format!("{} {text}", reply.code())),

@@ -117,6 +117,19 @@ fn x42_control_bytes_of_the_upstream_go_no_further() {
 }
 
 #[test]
+fn a5_what_must_not_be_shown_is_taken_out() {
+    let mut client = Client::new(1000);
+    client.command(Expect::Mail, &[b"MAIL"]);
+    let input = b"550-5.1.8 <TOKEN@a> tokentoken\r\n550 5.1.8 tok\r\n";
+    client.input().extend_from_slice(input);
+    let (_, reply) = client.next_reply().unwrap().unwrap();
+    let cleaned = reply.clone().without(b"token");
+    assert_eq!(cleaned.text(), "<...@a> ...... tok");
+    assert_eq!((cleaned.code(), cleaned.status()), (550, reply.status()));
+    assert_eq!(reply.clone().without(b""), reply);
+}
+
+#[test]
 fn malformed_lines_are_a_fault() {
     for input in [
         &b"hello\r\n"[..],

@@ -43,6 +43,7 @@ pub(crate) fn event(number: u64) -> Event {
         message_at: None,
         address: Some("a@example.com".to_owned()),
         change: Change::Bounce {
+            reason: None,
             kind: BounceKind::Soft,
             status: Some(EnhancedStatus::of(4, 2, 2)),
             diagnostic: Some(format!("\"full\"\u{2028}é {number}")),

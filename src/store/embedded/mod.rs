@@ -4,19 +4,22 @@
 //! into one transaction, so that many of them share one sync of the disk.
 
 mod file;
+mod returns;
 mod tables;
 mod writer;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
-use redb::ReadTransaction;
+use redb::{ReadTransaction, WriteTransaction};
 
 use self::file::DatabaseFile;
-use self::writer::{Outcome, Request, Writer};
+use self::writer::{Writer, Written};
 use super::generation::{Alarm, Generation};
 use super::{
-    BoxFuture, Commit, CommitOutcome, HistoryEntry, Meta, Store, StoreError, Versioned, codec,
+    BoxFuture, Commit, CommitOutcome, HistoryEntry, Meta, Store, StoreError, TransactionId,
+    Versioned, codec,
 };
 use crate::suppression::{Finding, RecipientKey, Tenant};
 use crate::timestamp::Timestamp;
@@ -68,18 +71,14 @@ impl EmbeddedStore {
     /// Says what keeps the file from being used and what to do.
     pub fn open(path: &Path) -> Result<Self, OpenError> {
         let file = Arc::new(DatabaseFile::open(path)?);
-        let generation = Arc::new(Generation::default());
-        let writer =
-            Writer::start(Arc::clone(&file), Arc::clone(&generation)).map_err(|source| {
-                OpenError::Io {
-                    path: path.to_owned(),
-                    source,
-                }
-            })?;
+        let writer = Writer::start(Arc::clone(&file)).map_err(|source| OpenError::Io {
+            path: path.to_owned(),
+            source,
+        })?;
         Ok(Self {
             writer,
             file,
-            generation,
+            generation: Arc::default(),
             alarm: Alarm::default(),
         })
     }
@@ -94,6 +93,22 @@ impl EmbeddedStore {
             }
             read(transaction)
         })?
+    }
+
+    /// Writes, if the store is of the expected generation; on the disk when this returns.
+    async fn write<T: Send + 'static>(
+        &self,
+        mut work: impl FnMut(&WriteTransaction, Timestamp) -> Written<T> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let generation = Arc::clone(&self.generation);
+        self.writer
+            .ask(move |transaction, now| {
+                match check(&generation, tables::written_meta(transaction)?) {
+                    Ok(()) => work(transaction, now),
+                    Err(error) => Ok(Err(error)),
+                }
+            })
+            .await
     }
 }
 
@@ -142,10 +157,8 @@ impl Store for EmbeddedStore {
                 event_id: commit.event_id().to_string(),
                 forget_at: Timestamp::now().plus(commit.remember),
             };
-            match self.writer.ask(Request::Commit(write)).await? {
-                Outcome::Commit(outcome) => Ok(outcome),
-                Outcome::Meta(_) => Err(writer::confused()),
-            }
+            self.write(move |transaction, now| tables::commit(transaction, &write, now))
+                .await
         })
     }
 
@@ -166,11 +179,62 @@ impl Store for EmbeddedStore {
 
     fn create_meta<'a>(&'a self, meta: &'a Meta) -> BoxFuture<'a, Result<Meta, StoreError>> {
         Box::pin(async move {
-            match self.writer.ask(Request::CreateMeta(meta.clone())).await? {
-                Outcome::Meta(meta) => Ok(meta),
-                Outcome::Commit(_) => Err(writer::confused()),
-            }
+            let meta = meta.clone();
+            self.writer
+                .ask(move |transaction, _| tables::create_meta(transaction, &meta))
+                .await
         })
+    }
+
+    fn put_sent<'a>(
+        &'a self,
+        tenant: &'a Tenant,
+        id: &'a TransactionId,
+        recipients: &'a [RecipientKey],
+        keep: Duration,
+    ) -> BoxFuture<'a, Result<(), StoreError>> {
+        Box::pin(async move {
+            let set = codec::encode_object(codec::encode_recipients(recipients)?)?;
+            let (tenant, id) = (tenant.clone(), *id);
+            let until = Timestamp::now().plus(keep);
+            self.write(move |transaction, _| {
+                returns::put_sent(transaction, &tenant, &id, &set, until)
+            })
+            .await
+        })
+    }
+
+    fn sent<'a>(
+        &'a self,
+        tenant: &'a Tenant,
+        id: &'a TransactionId,
+    ) -> BoxFuture<'a, Result<Option<Vec<RecipientKey>>, StoreError>> {
+        Box::pin(async move {
+            let now = Timestamp::now();
+            self.answer(|transaction| returns::sent(transaction, tenant, id, now))
+        })
+    }
+
+    fn put_label<'a>(
+        &'a self,
+        tenant: &'a Tenant,
+        tag: u32,
+        text: &'a str,
+    ) -> BoxFuture<'a, Result<String, StoreError>> {
+        Box::pin(async move {
+            codec::check_label(text)?;
+            let (tenant, text) = (tenant.clone(), text.to_owned());
+            self.write(move |transaction, _| returns::put_label(transaction, &tenant, tag, &text))
+                .await
+        })
+    }
+
+    fn label<'a>(
+        &'a self,
+        tenant: &'a Tenant,
+        tag: u32,
+    ) -> BoxFuture<'a, Result<Option<String>, StoreError>> {
+        Box::pin(async move { self.answer(|transaction| returns::label(transaction, tenant, tag)) })
     }
 
     fn expect_generation(&self, generation: &str) {

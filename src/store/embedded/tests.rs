@@ -51,6 +51,17 @@ impl Fixture for Embedded {
         self.store.file.write(change).unwrap();
     }
 
+    fn set_sent(&self, tenant: &Tenant, id: &TransactionId, fields: &[(&str, &str)]) {
+        let object: std::collections::BTreeMap<_, _> = fields.iter().copied().collect();
+        let object = serde_json::to_vec(&object).unwrap();
+        let change = |transaction: &redb::WriteTransaction| {
+            let mut sent = transaction.open_table(returns::SENT)?;
+            sent.insert((tenant.as_str(), id), (u64::MAX, object.as_slice()))?;
+            Ok(())
+        };
+        self.store.file.write(change).unwrap();
+    }
+
     fn set_generation(&self, generation: Option<&str>) {
         let change = |transaction: &redb::WriteTransaction| {
             let mut table = transaction.open_table(tables::META)?;
@@ -82,6 +93,12 @@ async fn what_was_committed_is_there_after_a_restart() {
         .record(&tenant(), &key(1), event(1))
         .await
         .unwrap();
+    let day = Duration::from_secs(24 * 3600);
+    shared
+        .put_sent(&tenant(), &[1; 16], &[key(1)], day)
+        .await
+        .unwrap();
+    shared.put_label(&tenant(), 1, "spring").await.unwrap();
     drop(shared);
     let shared: Arc<dyn Store> = Arc::new(EmbeddedStore::open(&path).unwrap());
     shared.expect_generation("g");
@@ -92,6 +109,10 @@ async fn what_was_committed_is_there_after_a_restart() {
         "the dedupe mark is there too"
     );
     assert_eq!(shared.read(&tenant(), &key(1)).await.unwrap().version, 1);
+    let sent = shared.sent(&tenant(), &[1; 16]).await.unwrap();
+    assert_eq!(sent, Some(vec![key(1)]));
+    let label = shared.label(&tenant(), 1).await.unwrap();
+    assert_eq!(label.as_deref(), Some("spring"));
 }
 
 #[tokio::test]
@@ -259,4 +280,31 @@ async fn a_file_that_is_gone_does_not_come_back_empty() {
     );
     let error = store.health().await.unwrap_err();
     assert!(error.to_string().contains("closed"), "{error}");
+}
+
+#[tokio::test]
+async fn expired_transactions_are_pruned_by_later_writes() {
+    let embedded = fixture();
+    let store = contract::ready(&embedded).await;
+    let count = || {
+        embedded.store.file.read(|transaction| {
+            let sent = transaction.open_table(returns::SENT)?.len()?;
+            Ok((sent, transaction.open_table(returns::SENT_EXPIRY)?.len()?))
+        })
+    };
+    let short = Duration::from_millis(1);
+    let limit = Instant::now() + Duration::from_secs(10);
+    for number in 0u128.. {
+        let id = number.to_be_bytes();
+        store
+            .put_sent(&tenant(), &id, &[key(1)], short)
+            .await
+            .unwrap();
+        let (sent, expiry) = count().unwrap();
+        assert_eq!(sent, expiry);
+        if number > 50 && sent < 5 {
+            break;
+        }
+        assert!(Instant::now() < limit, "{sent} are left");
+    }
 }

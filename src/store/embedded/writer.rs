@@ -8,9 +8,9 @@ use std::time::Duration;
 use redb::WriteTransaction;
 use tokio::sync::{mpsc, oneshot};
 
-use super::super::{CommitOutcome, Meta, StoreError};
+use super::super::StoreError;
 use super::file::DatabaseFile;
-use super::{Generation, check, tables, unavailable};
+use super::{returns, tables, unavailable};
 use crate::timestamp::Timestamp;
 
 /// Most writes of one transaction.
@@ -22,24 +22,52 @@ const QUEUE_LIMIT: usize = 1024;
 /// How long to wait before a file that cannot be opened again is tried again.
 const REOPEN_INTERVAL: Duration = Duration::from_millis(500);
 
-/// What may be asked of the writer.
-#[derive(Debug)]
-pub(super) enum Request {
-    /// Compare and write.
-    Commit(tables::Write),
-    /// Set the store up.
-    CreateMeta(Meta),
+/// What one of those who wait wants written, and how they hear of it.
+trait Job: Send {
+    /// Whether nobody waits for the answer any more.
+    fn is_given_up(&self) -> bool;
+    /// Does the work within a transaction; an error spoils all of it.
+    fn run(&mut self, transaction: &WriteTransaction, now: Timestamp) -> Result<(), redb::Error>;
+    /// Tells whoever waits: the answer of the work, or why the transaction failed.
+    fn answer(self: Box<Self>, failure: Option<&StoreError>);
 }
 
-/// What became of a request.
-#[derive(Debug)]
-pub(super) enum Outcome {
-    Commit(CommitOutcome),
-    Meta(Meta),
+/// A job with the type of its answer.
+struct Typed<T, W> {
+    work: W,
+    answer: Option<Result<T, StoreError>>,
+    waiter: oneshot::Sender<Result<T, StoreError>>,
 }
 
-type Answer = Result<Outcome, StoreError>;
-type Waiting = (Request, oneshot::Sender<Answer>);
+impl<T, W> Job for Typed<T, W>
+where
+    T: Send,
+    W: FnMut(&WriteTransaction, Timestamp) -> Written<T> + Send,
+{
+    fn is_given_up(&self) -> bool {
+        self.waiter.is_closed()
+    }
+
+    fn run(&mut self, transaction: &WriteTransaction, now: Timestamp) -> Result<(), redb::Error> {
+        self.answer = Some((self.work)(transaction, now)?);
+        Ok(())
+    }
+
+    fn answer(self: Box<Self>, failure: Option<&StoreError>) {
+        let answer = match (failure, self.answer) {
+            (None, Some(answer)) => answer,
+            (Some(error), _) => Err(same(error)),
+            (None, None) => Err(stopped()),
+        };
+        // Whoever does not wait any more does not need to know.
+        let _ = self.waiter.send(answer);
+    }
+}
+
+/// What a write answers: the inner error is its own, the outer one spoils the transaction.
+pub(super) type Written<T> = Result<Result<T, StoreError>, redb::Error>;
+
+type Waiting = Box<dyn Job>;
 
 /// The thread that writes. Dropping it lets it finish what was accepted.
 #[derive(Debug)]
@@ -49,23 +77,31 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    pub(super) fn start(file: Arc<DatabaseFile>, generation: Arc<Generation>) -> io::Result<Self> {
+    pub(super) fn start(file: Arc<DatabaseFile>) -> io::Result<Self> {
         let (queue, waiting) = mpsc::channel(QUEUE_LIMIT);
         let thread = std::thread::Builder::new()
             .name("store-writer".to_owned())
-            .spawn(move || run(waiting, &file, &generation))?;
+            .spawn(move || run(waiting, &file))?;
         Ok(Self {
             queue: Some(queue),
             thread: Some(thread),
         })
     }
 
-    /// Waits until the request is on the disk, or was refused.
-    pub(super) async fn ask(&self, request: Request) -> Answer {
-        let (answer, outcome) = oneshot::channel();
+    /// Waits until the work is on the disk, or was refused.
+    pub(super) async fn ask<T: Send + 'static>(
+        &self,
+        work: impl FnMut(&WriteTransaction, Timestamp) -> Written<T> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let (waiter, answer) = oneshot::channel();
         let queue = self.queue.as_ref().ok_or_else(stopped)?;
-        queue.send((request, answer)).await.map_err(|_| stopped())?;
-        outcome.await.unwrap_or_else(|_| Err(stopped()))
+        let job = Typed {
+            work,
+            answer: None,
+            waiter,
+        };
+        queue.send(Box::new(job)).await.map_err(|_| stopped())?;
+        answer.await.unwrap_or_else(|_| Err(stopped()))
     }
 }
 
@@ -79,24 +115,19 @@ impl Drop for Writer {
     }
 }
 
-fn run(mut waiting: mpsc::Receiver<Waiting>, file: &DatabaseFile, generation: &Generation) {
+fn run(mut waiting: mpsc::Receiver<Waiting>, file: &DatabaseFile) {
     let mut batch = Vec::with_capacity(BATCH_LIMIT);
     while waiting.blocking_recv_many(&mut batch, BATCH_LIMIT) > 0 {
         // Nobody waits for the outcome any more, so nobody acts on it: the event will come again.
-        batch.retain(|(_, answer): &Waiting| !answer.is_closed());
+        batch.retain(|job: &Waiting| !job.is_given_up());
         let now = Timestamp::now();
-        match file.write(|transaction| write(transaction, &batch, generation, now)) {
-            Ok(answers) => {
-                for ((_, waiter), answer) in batch.drain(..).zip(answers) {
-                    // Whoever does not wait any more does not need to know.
-                    let _ = waiter.send(answer);
-                }
-            }
+        match file.write(|transaction| write(transaction, &mut batch, now)) {
+            Ok(()) => answer(&mut batch, None),
             // Not tried again: after a failed sync the file reads as if it were written, and the
             // second try would call it so (F21).
             Err(error) => {
                 tracing::error!(%error, "nothing can be written");
-                refuse(&mut batch, &error);
+                answer(&mut batch, Some(&error));
                 if !recover(&mut waiting, file, &error) {
                     return;
                 }
@@ -105,9 +136,9 @@ fn run(mut waiting: mpsc::Receiver<Waiting>, file: &DatabaseFile, generation: &G
     }
 }
 
-fn refuse(batch: &mut Vec<Waiting>, error: &StoreError) {
-    for (_, waiter) in batch.drain(..) {
-        let _ = waiter.send(Err(same(error)));
+fn answer(batch: &mut Vec<Waiting>, failure: Option<&StoreError>) {
+    for job in batch.drain(..) {
+        job.answer(failure);
     }
 }
 
@@ -117,12 +148,12 @@ fn recover(waiting: &mut mpsc::Receiver<Waiting>, file: &DatabaseFile, error: &S
     while !file.reopen() {
         loop {
             match waiting.try_recv() {
-                Ok(request) => batch.push(request),
+                Ok(job) => batch.push(job),
                 Err(mpsc::error::TryRecvError::Empty) => break,
                 Err(mpsc::error::TryRecvError::Disconnected) => return false,
             }
         }
-        refuse(&mut batch, error);
+        answer(&mut batch, Some(error));
         std::thread::sleep(REOPEN_INTERVAL);
     }
     true
@@ -130,34 +161,16 @@ fn recover(waiting: &mut mpsc::Receiver<Waiting>, file: &DatabaseFile, error: &S
 
 fn write(
     transaction: &WriteTransaction,
-    batch: &[Waiting],
-    generation: &Generation,
+    batch: &mut [Waiting],
     now: Timestamp,
-) -> Result<Vec<Answer>, redb::Error> {
-    let answers = batch
-        .iter()
-        .map(|(request, _)| match request {
-            Request::Commit(write) => commit(transaction, write, generation, now),
-            Request::CreateMeta(meta) => {
-                Ok(tables::create_meta(transaction, meta)?.map(Outcome::Meta))
-            }
-        })
-        .collect::<Result<Vec<_>, _>>()?;
-    // More than were added, so that what is remembered cannot grow for ever.
-    tables::prune(transaction, now, 2 * batch.len() + 16)?;
-    Ok(answers)
-}
-
-fn commit(
-    transaction: &WriteTransaction,
-    write: &tables::Write,
-    generation: &Generation,
-    now: Timestamp,
-) -> Result<Answer, redb::Error> {
-    match check(generation, tables::written_meta(transaction)?) {
-        Ok(()) => Ok(tables::commit(transaction, write, now)?.map(Outcome::Commit)),
-        Err(error) => Ok(Err(error)),
+) -> Result<(), redb::Error> {
+    for job in &mut *batch {
+        job.run(transaction, now)?;
     }
+    // More than were added, so that what is remembered cannot grow for ever.
+    let limit = 2 * batch.len() + 16;
+    tables::prune(transaction, now, limit)?;
+    returns::prune(transaction, now, limit)
 }
 
 /// The error for one more of those who wait.
@@ -171,9 +184,4 @@ fn same(error: &StoreError) -> StoreError {
 
 fn stopped() -> StoreError {
     unavailable("the writer of the embedded store stopped; restart the gateway")
-}
-
-/// The writer answered another question: it cannot, and if it did, nothing may be acknowledged.
-pub(super) fn confused() -> StoreError {
-    unavailable("the writer of the embedded store gave another kind of answer")
 }

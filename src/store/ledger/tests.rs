@@ -87,6 +87,41 @@ impl Store for Scripted {
         never()
     }
 
+    fn put_sent<'a>(
+        &'a self,
+        _: &'a Tenant,
+        _: &'a TransactionId,
+        _: &'a [RecipientKey],
+        _: Duration,
+    ) -> BoxFuture<'a, Result<(), StoreError>> {
+        never()
+    }
+
+    fn sent<'a>(
+        &'a self,
+        _: &'a Tenant,
+        _: &'a TransactionId,
+    ) -> BoxFuture<'a, Result<Option<Vec<RecipientKey>>, StoreError>> {
+        never()
+    }
+
+    fn put_label<'a>(
+        &'a self,
+        _: &'a Tenant,
+        _: u32,
+        _: &'a str,
+    ) -> BoxFuture<'a, Result<String, StoreError>> {
+        never()
+    }
+
+    fn label<'a>(
+        &'a self,
+        _: &'a Tenant,
+        _: u32,
+    ) -> BoxFuture<'a, Result<Option<String>, StoreError>> {
+        never()
+    }
+
     fn expect_generation(&self, _: &str) {}
 
     fn health(&self) -> BoxFuture<'_, Result<(), StoreError>> {

@@ -5,9 +5,11 @@
 
 mod bounded;
 mod connect;
+mod guarded;
 mod link;
 mod options;
 mod replies;
+mod returns;
 
 use std::sync::LazyLock;
 use std::time::Duration;
@@ -22,7 +24,7 @@ use self::options::Target;
 use super::generation::{Alarm, Generation};
 use super::{
     BoxFuture, Commit, CommitOutcome, HISTORY_LIMIT, HistoryEntry, Meta, Store, StoreError,
-    Versioned, WRITE_FACTOR, codec,
+    TransactionId, Versioned, WRITE_FACTOR, codec,
 };
 use crate::suppression::{Finding, RecipientKey, Tenant};
 
@@ -32,7 +34,8 @@ const META: &str = "sendgate:meta";
 /// Longest time an event is remembered: more would not fit into what Redis counts with.
 const REMEMBER_LIMIT: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 
-static COMMIT: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("commit.lua")));
+const COMMIT_TEXT: &str = include_str!("commit.lua");
+static COMMIT: LazyLock<Script> = LazyLock::new(|| Script::new(COMMIT_TEXT));
 static CREATE_META: &str = include_str!("create_meta.lua");
 
 /// A store in a Redis server. It connects in the background and for ever.
@@ -113,16 +116,24 @@ impl RedisStore {
         Ok(replies.into_iter().next().unwrap_or_default())
     }
 
-    /// Runs the script by its hash, and sends its text when the server does not know it (S3).
-    async fn run_commit(&self, arguments: &[Vec<u8>]) -> Result<CommitOutcome, StoreError> {
-        let mut reply = self
-            .ask_one("EVALSHA", COMMIT.get_hash(), arguments)
+    /// Runs a script by its hash, and sends its text when the server does not know it (S3).
+    async fn run_script(
+        &self,
+        script: &Script,
+        text: &str,
+        arguments: &[Vec<u8>],
+    ) -> Result<Value, StoreError> {
+        let reply = self
+            .ask_one("EVALSHA", script.get_hash(), arguments)
             .await?;
         if matches!(&reply, Value::ServerError(error) if error.code() == "NOSCRIPT") {
-            reply = self
-                .ask_one("EVAL", include_str!("commit.lua"), arguments)
-                .await?;
+            return self.ask_one("EVAL", text, arguments).await;
         }
+        Ok(reply)
+    }
+
+    async fn run_commit(&self, arguments: &[Vec<u8>]) -> Result<CommitOutcome, StoreError> {
+        let reply = self.run_script(&COMMIT, COMMIT_TEXT, arguments).await?;
         match replies::optional_text(&reply)? {
             Some(b"committed") => Ok(CommitOutcome::Committed),
             Some(b"duplicate") => Ok(CommitOutcome::Duplicate),
@@ -264,6 +275,41 @@ impl Store for RedisStore {
             let found = self.ask_one("EVAL", CREATE_META, &arguments).await?;
             replies::meta(&found)?.ok_or_else(replies::unexpected)
         })
+    }
+
+    fn put_sent<'a>(
+        &'a self,
+        tenant: &'a Tenant,
+        id: &'a TransactionId,
+        recipients: &'a [RecipientKey],
+        keep: Duration,
+    ) -> BoxFuture<'a, Result<(), StoreError>> {
+        Box::pin(self.write_sent(tenant, id, recipients, keep))
+    }
+
+    fn sent<'a>(
+        &'a self,
+        tenant: &'a Tenant,
+        id: &'a TransactionId,
+    ) -> BoxFuture<'a, Result<Option<Vec<RecipientKey>>, StoreError>> {
+        Box::pin(self.read_sent(tenant, id))
+    }
+
+    fn put_label<'a>(
+        &'a self,
+        tenant: &'a Tenant,
+        tag: u32,
+        text: &'a str,
+    ) -> BoxFuture<'a, Result<String, StoreError>> {
+        Box::pin(self.write_label(tenant, tag, text))
+    }
+
+    fn label<'a>(
+        &'a self,
+        tenant: &'a Tenant,
+        tag: u32,
+    ) -> BoxFuture<'a, Result<Option<String>, StoreError>> {
+        Box::pin(self.read_label(tenant, tag))
     }
 
     fn expect_generation(&self, generation: &str) {

@@ -8,7 +8,7 @@ use super::link::describe_server;
 use crate::suppression::{Finding, RecipientKey, Tenant};
 
 /// Name and value of a field.
-type Pair<'a> = (&'a [u8], &'a [u8]);
+pub(super) type Pair<'a> = (&'a [u8], &'a [u8]);
 
 /// What a look-up found of one key. A key that cannot be read spoils only itself (S4).
 pub(super) fn finding(tenant: &Tenant, key: &RecipientKey, reply: &Value) -> Finding {
@@ -78,12 +78,21 @@ pub(super) fn optional_text(reply: &Value) -> Result<Option<&[u8]>, StoreError> 
     }
 }
 
+/// A number.
+pub(super) fn number(reply: &Value) -> Result<u64, StoreError> {
+    match reply {
+        Value::Int(number) => u64::try_from(*number).map_err(|_| unexpected()),
+        other => Err(failure(other)),
+    }
+}
+
 /// Redis gave an answer of another kind than the command has.
 pub(super) fn unexpected() -> StoreError {
     StoreError::Corrupt("Redis gave another kind of answer than was asked for".to_owned())
 }
 
-fn pairs(reply: &Value) -> Result<Vec<Pair<'_>>, StoreError> {
+/// Names and values, in turns; one that is too long was taken out and cannot be read.
+pub(super) fn pairs(reply: &Value) -> Result<Vec<Pair<'_>>, StoreError> {
     array(reply)?
         .chunks(2)
         .map(|pair| match pair {

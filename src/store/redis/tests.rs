@@ -86,6 +86,14 @@ impl Fixture for RedisFixture {
         .unwrap();
     }
 
+    fn set_sent(&self, tenant: &Tenant, id: &TransactionId, fields: &[(&str, &str)]) {
+        let name = returns::sent_name(tenant, id);
+        self.server.command_of(&["DEL", &name]);
+        for (field, value) in fields {
+            self.server.command_of(&["HSET", &name, field, value]);
+        }
+    }
+
     fn set_generation(&self, generation: Option<&str>) {
         match generation {
             Some(generation) => {
@@ -136,6 +144,17 @@ async fn the_layout_in_redis_is_that_of_the_design() {
     let seen = format!("sendgate:{{default:{}}}:seen:{}", key(1), event(1).id);
     let left = fixture.server.command_of(&["TTL", &seen]);
     assert!(left == ":3600\r\n" || left == ":3599\r\n", "{left}");
+    let hour = Duration::from_secs(3600);
+    store
+        .put_sent(&tenant(), &[10; 16], &[key(1)], hour)
+        .await
+        .unwrap();
+    let sent = format!("sendgate:default:sent:{}", "0a".repeat(16));
+    let left = fixture.server.command_of(&["TTL", &sent]);
+    assert!(left == ":3600\r\n" || left == ":3599\r\n", "{left}");
+    store.put_label(&tenant(), 0xab, "spring").await.unwrap();
+    let labels = ["HGET", "sendgate:default:labels", "000000ab"];
+    assert!(fixture.server.command_of(&labels).contains("spring"));
     let meta = fixture.server.command_of(&["HKEYS", "sendgate:meta"]);
     for field in ["schema", "key_check", "generation"] {
         assert!(meta.contains(field), "{meta}");
@@ -262,7 +281,7 @@ async fn a_password_is_needed_and_given() {
 async fn a_user_with_the_needed_rights_only_can_do_everything() {
     let fixture = fixture();
     let reply = fixture.server.command(
-        "ACL SETUSER gate on >p ~sendgate:* +hget +hgetall +hset +del +exists +set +xadd +xrevrange +eval +evalsha",
+        "ACL SETUSER gate on >p ~sendgate:* +hget +hgetall +hset +hsetnx +hstrlen +del +exists +set +pexpire +xadd +xrevrange +eval +evalsha",
     );
     assert_eq!(reply, "+OK\r\n");
     let limited = RedisOptions {
@@ -279,6 +298,46 @@ async fn a_user_with_the_needed_rights_only_can_do_everything() {
         .await
         .unwrap();
     assert_eq!(store.history(&tenant(), &key(1), 9).await.unwrap().len(), 1);
+    let hour = Duration::from_secs(3600);
+    store
+        .put_sent(&tenant(), &[1; 16], &[key(1)], hour)
+        .await
+        .unwrap();
+    assert!(store.sent(&tenant(), &[1; 16]).await.unwrap().is_some());
+    store.put_label(&tenant(), 1, "spring").await.unwrap();
+    assert!(store.label(&tenant(), 1).await.unwrap().is_some());
+}
+
+#[tokio::test]
+async fn x43_a_label_or_set_that_is_no_good_is_not_none() {
+    let fixture = fixture();
+    let store = contract::ready(&fixture).await;
+    let client = redis::Client::open(fixture.server.url()).unwrap();
+    let mut connection = client.get_connection().unwrap();
+    let sent = returns::sent_name(&tenant(), &[1; 16]);
+    let labels = returns::labels_name(&tenant());
+    for (key, field) in [(&sent, "0".to_owned()), (&labels, returns::label_field(1))] {
+        redis::cmd("EVAL")
+            .arg("return redis.call('HSET', KEYS[1], ARGV[1], string.rep('x', 10000000))")
+            .arg(1)
+            .arg(key)
+            .arg(field)
+            .exec(&mut connection)
+            .unwrap();
+    }
+    let corrupt = |error: StoreError| {
+        assert!(matches!(error, StoreError::Corrupt(_)), "{error}");
+    };
+    corrupt(store.sent(&tenant(), &[1; 16]).await.unwrap_err());
+    corrupt(store.label(&tenant(), 1).await.unwrap_err());
+    corrupt(store.put_label(&tenant(), 1, "x").await.unwrap_err());
+    for key in [&sent, &labels] {
+        fixture.server.command_of(&["DEL", key]);
+        fixture.server.command_of(&["LPUSH", key, "x"]);
+    }
+    corrupt(store.sent(&tenant(), &[1; 16]).await.unwrap_err());
+    corrupt(store.label(&tenant(), 1).await.unwrap_err());
+    corrupt(store.put_label(&tenant(), 1, "x").await.unwrap_err());
 }
 
 #[test]

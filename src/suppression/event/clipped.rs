@@ -13,14 +13,18 @@ impl Event {
         match &mut self.change {
             Change::OptOut { grounds, .. } | Change::OptIn { grounds, .. } => clip_grounds(grounds),
             Change::Block { why: text, .. } | Change::Unblock { reason: text } => clip_text(text),
-            Change::Complaint { stream: text } | Change::ResetBounces { reason: text, .. } => {
-                clip_option(text);
+            Change::ResetBounces { reason, .. } => clip_option(reason),
+            Change::Complaint { stream, campaign } => {
+                clip_option(stream);
+                clip_option(campaign);
             }
             Change::Bounce {
+                reason,
                 diagnostic,
                 campaign,
                 ..
             } => {
+                clip_option(reason);
                 clip_option(diagnostic);
                 clip_option(campaign);
             }
@@ -62,6 +66,7 @@ mod tests {
             message_at: None,
             address: Some("a@example.com".into()),
             change: Change::Bounce {
+                reason: None,
                 kind: super::super::BounceKind::Hard,
                 status: None,
                 diagnostic: Some("é\n".repeat(100_000)),

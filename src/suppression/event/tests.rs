@@ -34,6 +34,7 @@ fn opt_in() -> Change {
 
 fn bounce(kind: BounceKind) -> Change {
     Change::Bounce {
+        reason: None,
         kind,
         status: None,
         diagnostic: None,
@@ -215,6 +216,7 @@ fn an_operators_block_takes_over_a_rules_block() {
 fn complaints_about_several_streams_are_all_kept() {
     let about = |stream: &str| Change::Complaint {
         stream: Some(stream.into()),
+        campaign: None,
     };
     let record = after(&[
         event(1, about("receipts")),
@@ -244,7 +246,10 @@ fn any_change() -> impl Strategy<Value = Change> {
         Just(opt_in()),
         Just(block("x")),
         Just(Change::Unblock { reason: "x".into() }),
-        Just(Change::Complaint { stream: None }),
+        Just(Change::Complaint {
+            stream: None,
+            campaign: None
+        }),
         Just(bounce(BounceKind::Hard)),
         Just(bounce(BounceKind::Soft)),
         Just(Change::ResetBounces {

@@ -36,6 +36,7 @@ fn into(scope: &str) -> Change {
 
 fn bounced(kind: BounceKind) -> Change {
     Change::Bounce {
+        reason: None,
         kind,
         status: None,
         diagnostic: None,
@@ -46,6 +47,7 @@ fn bounced(kind: BounceKind) -> Change {
 fn complained(stream: Option<&str>) -> Change {
     Change::Complaint {
         stream: stream.map(str::to_owned),
+        campaign: None,
     }
 }
 

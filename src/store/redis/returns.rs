@@ -1,0 +1,110 @@
+//! What *returns* need: the recipients of signed transactions, and what the tags of tokens stand for.
+
+use std::time::Duration;
+
+use redis::Value;
+
+use super::guarded::Batch;
+use super::{META, REMEMBER_LIMIT, RedisStore, replies};
+use crate::store::{StoreError, TransactionId, codec};
+use crate::suppression::{RecipientKey, Tenant};
+
+impl RedisStore {
+    /// One hash for each transaction. It is made anew, so nothing of an older one is left in it.
+    pub(super) async fn write_sent(
+        &self,
+        tenant: &Tenant,
+        id: &TransactionId,
+        recipients: &[RecipientKey],
+        keep: Duration,
+    ) -> Result<(), StoreError> {
+        let name = sent_name(tenant, id);
+        let fields = codec::encode_recipients(recipients)?;
+        // Not 0, which Redis takes for a command to delete.
+        let keep = keep.clamp(Duration::from_millis(1), REMEMBER_LIMIT);
+        let mut batch = Batch::default();
+        batch.add("DEL", &name, [""; 0]);
+        let words = fields.into_iter().flat_map(|(name, value)| [name, value]);
+        batch.add("HSET", &name, words);
+        batch.add("PEXPIRE", &name, [keep.as_millis().to_string()]);
+        self.run_batch(batch).await.map(|_| ())
+    }
+
+    pub(super) async fn read_sent(
+        &self,
+        tenant: &Tenant,
+        id: &TransactionId,
+    ) -> Result<Option<Vec<RecipientKey>>, StoreError> {
+        let mut commands = redis::pipe();
+        commands.cmd("HGET").arg(META).arg("generation");
+        commands.cmd("HGETALL").arg(sent_name(tenant, id));
+        let found = self.checked(&commands, self.write_timeout()).await?;
+        let fields = replies::pairs(found.first().unwrap_or(&Value::Nil))?;
+        if fields.is_empty() {
+            return Ok(None);
+        }
+        Ok(Some(codec::decode_recipients(fields)?))
+    }
+
+    pub(super) async fn write_label(
+        &self,
+        tenant: &Tenant,
+        tag: u32,
+        text: &str,
+    ) -> Result<String, StoreError> {
+        codec::check_label(text)?;
+        let (name, field) = (labels_name(tenant), label_field(tag));
+        let mut batch = Batch::default();
+        batch.add("HSETNX", &name, [field.as_str(), text]);
+        batch.add("HGET", &name, [field.as_str()]);
+        match self.run_batch(batch).await?.as_slice() {
+            [_, found] => label_text(found)?.ok_or_else(too_long),
+            _ => Err(replies::unexpected()),
+        }
+    }
+
+    pub(super) async fn read_label(
+        &self,
+        tenant: &Tenant,
+        tag: u32,
+    ) -> Result<Option<String>, StoreError> {
+        let (name, field) = (labels_name(tenant), label_field(tag));
+        let mut commands = redis::pipe();
+        commands.cmd("HGET").arg(META).arg("generation");
+        // A text that is too long to be read comes as nothing at all: its length tells.
+        commands.cmd("HSTRLEN").arg(&name).arg(&field);
+        commands.cmd("HGET").arg(&name).arg(&field);
+        let found = self.checked(&commands, self.write_timeout()).await?;
+        let [length, text] = found.as_slice() else {
+            return Err(replies::unexpected());
+        };
+        match (replies::number(length)?, label_text(text)?) {
+            (0, None) => Ok(None),
+            (_, None) => Err(too_long()),
+            (_, text) => Ok(text),
+        }
+    }
+}
+
+fn label_text(reply: &Value) -> Result<Option<String>, StoreError> {
+    replies::optional_text(reply)?
+        .map(|text| String::from_utf8(text.to_vec()))
+        .transpose()
+        .map_err(|_| StoreError::Corrupt("a label is not UTF-8".to_owned()))
+}
+
+fn too_long() -> StoreError {
+    StoreError::Corrupt("a label is too long".to_owned())
+}
+
+pub(super) fn sent_name(tenant: &Tenant, id: &TransactionId) -> String {
+    format!("sendgate:{tenant}:sent:{:032x}", u128::from_be_bytes(*id))
+}
+
+pub(super) fn labels_name(tenant: &Tenant) -> String {
+    format!("sendgate:{tenant}:labels")
+}
+
+pub(super) fn label_field(tag: u32) -> String {
+    format!("{tag:08x}")
+}

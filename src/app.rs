@@ -23,7 +23,7 @@ use crate::gateway::listener::{self, Kind};
 use crate::gateway::mint::Mint;
 use crate::gateway::{Context, Drain, Settings, tls};
 use crate::http::{self, AdminState, Names, Readiness};
-use crate::learning::Learner;
+use crate::learning::{Learner, LearnerRules};
 use crate::log::SuppressionLog;
 use crate::log::writer::LogOptions;
 use crate::telemetry::{self, Metrics};
@@ -67,7 +67,11 @@ impl App {
         stores::establish(&store, identity).await?;
 
         let context = Arc::new(Context {
-            learner: Learner::new(Arc::clone(&ledger)),
+            learner: Arc::new(Learner::new(
+                Arc::clone(&ledger),
+                Arc::clone(&metrics),
+                learner_rules(config),
+            )),
             mint: Mint::new()?,
             labels: LabelBook::new(Arc::clone(&ledger), config.store.timeout),
             ledger,
@@ -127,6 +131,7 @@ impl App {
         settings::warn_of_restart(&self.loaded.config, config);
         self.context.settings.store(Arc::new(settings));
         self.context.ledger.set_rules(config.event_rules());
+        self.context.learner.set_rules(learner_rules(config));
         self.context.log.reopen();
         self.admin.names.store(Arc::new(Names::of(config)));
         self.listeners.replace(config, added, &self.context);
@@ -153,6 +158,8 @@ impl App {
             );
         }
         self.stop.cancel();
+        // What was relayed in the last seconds counts for the brake, too.
+        self.context.learner.look_after().await;
         let _ = std::fs::remove_file(&self.loaded.config.http.socket);
         let unwritten = self.context.log.clone().flush_and_close(LOG_PATIENCE).await;
         if unwritten > 0 {
@@ -162,6 +169,13 @@ impl App {
             );
         }
         tracing::info!("stopped");
+    }
+}
+
+fn learner_rules(config: &Config) -> LearnerRules {
+    LearnerRules {
+        brake: config.brake(),
+        tenants: Names::of(config).tenants.into_iter().collect(),
     }
 }
 
@@ -229,11 +243,13 @@ fn serve_admin(
     let state = Arc::new(AdminState::new(
         config,
         Arc::clone(&context.ledger),
+        Arc::clone(&context.learner),
         context.log.clone(),
         Arc::clone(readiness),
         Arc::clone(&context.metrics),
     ));
-    let router = http::api_router(Arc::clone(&state));
+    let bounces = http::bounces::routes(Arc::clone(&state), Arc::clone(context));
+    let router = http::api_router(Arc::clone(&state), bounces);
     let ended = stop.clone();
     tokio::spawn(async move {
         http::serve::serve_unix(admin.socket, router, ended.cancelled_owned()).await;

@@ -17,7 +17,9 @@ mod network;
 mod path;
 mod read;
 mod redact;
+mod return_path;
 pub mod secret;
+mod share;
 mod size;
 mod store_url;
 mod tree;
@@ -38,6 +40,7 @@ use crate::suppression::{Axis, StreamClass, Tenant};
 pub use bounces::Bounces;
 pub use error::{ConfigError, Origin, Problem};
 pub use load::{Loaded, environment};
+pub use return_path::ReturnPath;
 pub use store_url::StoreUrl;
 pub use upstream_url::{Security, UpstreamUrl};
 
@@ -170,6 +173,8 @@ pub struct ReturnsListener {
     pub trusted: Vec<IpNet>,
     /// Domains that are accepted besides `return_path.domain`.
     pub domains: Vec<String>,
+    /// Addresses that mailbox providers send complaints to; anybody may write there.
+    pub feedback: Vec<String>,
     /// Whose list a report changes.
     pub tenant: Tenant,
     /// How TLS is offered.
@@ -196,30 +201,6 @@ pub struct Upstream {
     /// How long an idle connection is kept.
     #[serde(with = "duration")]
     pub idle_timeout: Duration,
-}
-
-/// Where bounces go.
-#[derive(Debug, Clone, Deserialize, Serialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct ReturnPath {
-    /// The domain that the returns listeners accept mail for, and that signed return paths are in.
-    /// Without one mail is relayed with the sender's own return path.
-    pub domain: Option<String>,
-    /// Whether return paths are signed, where neither the listener nor the user says.
-    pub sign: bool,
-    /// File that holds the key that signs; empty means `return-path.key` in `data_dir`, made when missing.
-    pub key_file: Option<PathBuf>,
-    /// File that holds the key that signed before, believed while the keys rotate.
-    pub previous_key_file: Option<PathBuf>,
-    /// The key itself; only from the environment.
-    #[serde(skip_serializing)]
-    pub key: Option<SecretString>,
-    /// The key that signed before; only from the environment.
-    #[serde(skip_serializing)]
-    pub previous_key: Option<SecretString>,
-    /// How long a return path is believed.
-    #[serde(with = "duration")]
-    pub validity: Duration,
 }
 
 /// Where records are kept.
@@ -288,6 +269,9 @@ pub struct User {
     /// Whether verdicts are enforced, instead of the listener's choice.
     #[serde(default)]
     pub mode: Option<Mode>,
+    /// Mailbox that what comes back is sent on to, once it has been learnt from.
+    #[serde(default)]
+    pub forward_to: Option<String>,
     /// Whether return paths are signed, instead of the listener's choice.
     #[serde(default)]
     pub sign: Option<bool>,
@@ -345,6 +329,14 @@ pub struct Learning {
     /// How long a report's id is remembered, so that it counts once.
     #[serde(with = "duration")]
     pub remember: Duration,
+    /// How many recipients one cause may always take out; 0 switches the brake off.
+    pub brake_recipients: u64,
+    /// How large a part of what was relayed to their provider it may take out, 0 to 1.
+    #[serde(with = "share")]
+    pub brake_share: f64,
+    /// Within which time.
+    #[serde(with = "duration")]
+    pub brake_window: Duration,
 }
 
 /// The admin listener.

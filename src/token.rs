@@ -279,7 +279,7 @@ fn base32() -> &'static Encoding {
             .push_str("abcdefghijklmnopqrstuvwxyz");
         specification
             .encoding()
-            .unwrap_or_else(|_| data_encoding::BASE32_NOPAD)
+            .unwrap_or(data_encoding::BASE32_NOPAD)
     })
 }
 

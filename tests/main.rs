@@ -7,7 +7,9 @@
 
 mod admin;
 mod attacks;
+mod believed;
 mod bounces;
+mod brake;
 mod crash;
 mod demo;
 mod dialogs;
@@ -15,6 +17,7 @@ mod dice;
 mod envelope;
 mod faults;
 mod harness;
+mod ingest;
 mod limits;
 mod outage;
 mod peers;
@@ -25,4 +28,5 @@ mod secrets;
 mod signed;
 mod story;
 mod transparency;
+mod undo;
 mod wire;

@@ -1,5 +1,9 @@
 //! The signed return path of what is relayed (B9, B10, E4, E6, W14, R8, R14).
 
+mod keys;
+mod recording;
+mod unsubscribe;
+
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -7,9 +11,7 @@ use sendgate::suppression::Tenant;
 use sendgate::timestamp::Timestamp;
 use sendgate::token::{Label, Signer, Token, TokenKind};
 
-use crate::harness::{
-    Act, Certificate, Client, FakeUpstream, Gateway, Options, RedisServer, eventually,
-};
+use crate::harness::{Act, Certificate, Client, FakeUpstream, Gateway, Options};
 
 const RETURN_PATH: &str = "[return_path]\ndomain = \"Returns.Example.com\"";
 const MESSAGE: &str = "Subject: a\r\n\r\nHello.\r\n";
@@ -179,28 +181,6 @@ fn who_signs_is_chosen_by_listener_and_user() {
     assert_eq!(token(&gateway, &messages[1].mail).label, label.tag(0));
 }
 
-#[test]
-fn b10_recipients_that_come_together_are_one_set() {
-    let (upstream, gateway) = signing_gateway();
-    gateway.admin().opt_out("out@example.net");
-    let mut client = gateway.client();
-    client.send(
-        "MAIL FROM:<a@example.com>\r\nRCPT TO:<b@example.net>\r\n\
-         RCPT TO:<out@example.net>\r\nRCPT TO:<c@example.net>\r\nDATA\r\n",
-    );
-    for code in ["250 ", "250 ", "550 5.7.1", "250 ", "354 "] {
-        client.expect(code);
-    }
-    client.send(format!("{MESSAGE}.\r\n"));
-    client.expect("250 ");
-    let message = upstream.message();
-    let token = token(&gateway, &message.mail);
-    assert_eq!(token.kind, TokenKind::Transaction);
-    assert_eq!(message.recipients.len(), 2);
-    assert_eq!(message.original(), MESSAGE.as_bytes());
-    assert_eq!(upstream.commands_of("MAIL").len(), 1);
-}
-
 /// As smtplib does it: one RCPT at a time, and some are refused.
 #[test]
 fn r14_recipients_that_come_one_by_one_are_one_set() {
@@ -349,175 +329,4 @@ fn a5_no_reply_and_no_log_shows_a_token() {
         assert!(!line.to_lowercase().contains(token), "{line}");
         assert!(!gateway.stderr().to_lowercase().contains(token));
     }
-}
-
-#[test]
-fn f20_killed_after_the_recipients_are_recorded() {
-    let redis = RedisServer::start();
-    let upstream = FakeUpstream::start();
-    let options = signing(&upstream).store_url(&redis.url());
-    let mut gateway = options.clone().start();
-    let mut client = gateway.client();
-    let before = redis.command("DBSIZE");
-    client.envelope(&["b@example.net", "c@example.net"]);
-    client.say("DATA", "354 ");
-    client.send(MESSAGE);
-    // A label, and the set.
-    let two_more = |size: &str| number(size) >= number(&before) + 2;
-    eventually("the recipients to be recorded", || {
-        two_more(&redis.command("DBSIZE")).then_some(())
-    });
-    gateway.kill();
-    client.rest();
-    upstream.wait_closed(1);
-    assert!(upstream.messages().is_empty());
-    let gateway = options.dir(&gateway.dir()).start();
-    gateway.client().deliver("b@example.net", "250 ");
-}
-
-fn number(reply: &str) -> u64 {
-    reply.trim().trim_start_matches(':').parse().unwrap()
-}
-
-#[test]
-fn b10_without_a_record_of_the_recipients_no_dot_is_sent() {
-    let mut redis = RedisServer::start();
-    let upstream = FakeUpstream::start();
-    let gateway = signing(&upstream).store_url(&redis.url()).start();
-    let mut client = gateway.client();
-    client.envelope(&["b@example.net", "c@example.net"]);
-    redis.kill();
-    client.data(MESSAGE);
-    client.expect("451 4.3.0");
-    assert!(upstream.messages().is_empty());
-    let said = String::from_utf8_lossy(&upstream.heard()).into_owned();
-    assert!(!said.contains("\r\n.\r\n"), "{said}");
-    redis.restart_and_wait();
-    assert_eq!(gateway.wait_for_log(2)[0]["outcome"], "aborted");
-}
-
-#[test]
-fn b10_a_frozen_store_holds_the_message_no_longer_than_it_may() {
-    let redis = RedisServer::start();
-    let upstream = FakeUpstream::start();
-    let gateway = signing(&upstream).store_url(&redis.url()).start();
-    let mut client = gateway.client();
-    client.envelope(&["b@example.net", "c@example.net"]);
-    redis.freeze();
-    client.data(MESSAGE);
-    client.expect("451 4.3.0");
-    redis.thaw();
-    assert!(upstream.messages().is_empty());
-}
-
-#[test]
-fn a6_keys_rotate_without_a_restart() {
-    let upstream = FakeUpstream::start();
-    let gateway = signing(&upstream).start();
-    let old = signer(&gateway);
-    gateway.client().deliver("b@example.net", "250 ");
-
-    let data = gateway.dir().path().join("data");
-    let file = |name: &str| data.join(name).display().to_string();
-    std::fs::rename(file("return-path.key"), file("previous.key")).unwrap();
-    let config = gateway.dir().path().join("sendgate.toml");
-    let text = std::fs::read_to_string(&config).unwrap();
-    let previous = format!(
-        "{RETURN_PATH}\nprevious_key_file = \"{}\"",
-        file("previous.key")
-    );
-    std::fs::write(&config, text.replace(RETURN_PATH, &previous)).unwrap();
-    gateway.signal("HUP");
-    gateway.wait_for_stderr("configuration reloaded");
-
-    gateway.client().deliver("b@example.net", "250 ");
-    let messages = upstream.messages();
-    let new = signer(&gateway);
-    let check = |signer: &Signer, number: usize| {
-        let path: &str = &messages[number].mail;
-        let tenants = [Tenant::default()];
-        signer
-            .check(local_part(path), &tenants, Timestamp::now())
-            .is_ok()
-    };
-    assert!(check(&old, 0) && !check(&old, 1));
-    assert!(check(&new, 1) && !check(&new, 0));
-}
-
-#[test]
-fn a6_a_key_from_the_environment_signs() {
-    let upstream = FakeUpstream::start();
-    let gateway = signing(&upstream)
-        .env("SENDGATE_RETURN_PATH_KEY", "0123456789abcdef")
-        .start();
-    gateway.client().deliver("b@example.net", "250 ");
-    assert!(!gateway.dir().path().join("data/return-path.key").exists());
-    let signer = Signer::new([&b"0123456789abcdef"[..]], Duration::from_secs(60));
-    let mail = upstream.message().mail;
-    let checked = signer.check(local_part(&mail), &[Tenant::default()], Timestamp::now());
-    assert_eq!(checked.unwrap().kind, TokenKind::Recipient);
-}
-
-const UNSUBSCRIBE: &str = "list_unsubscribe = true";
-
-/// What the List-Unsubscribe field that was added says, and its address.
-#[track_caller]
-fn unsubscribe(gateway: &Gateway, text: &str) -> Token {
-    let field = "List-Unsubscribe:\r\n\t<mailto:";
-    let at = text.find(field).unwrap_or_else(|| panic!("{text}"));
-    let (local_part, rest) = text[at + field.len()..].split_once('@').unwrap();
-    let end = "returns.example.com?subject=unsubscribe>\r\n";
-    assert!(rest.starts_with(end), "{text}");
-    let tenants = [Tenant::default()];
-    let checked = signer(gateway).check(local_part, &tenants, Timestamp::now());
-    checked.unwrap()
-}
-
-#[test]
-fn r8_u9_a_message_to_one_gets_an_unsubscribe_address() {
-    let upstream = FakeUpstream::start();
-    let gateway = signing(&upstream).listener(UNSUBSCRIBE).start();
-    let mut client = gateway.client();
-    client.envelope(&["b@example.net"]);
-    client.data("Subject: a\r\nList-Id: News <News.example.com>\r\n\r\n..Hello.\r\n");
-    client.expect("250 ");
-    let text = upstream.message().text();
-    let token = unsubscribe(&gateway, &text);
-    assert_eq!(token.kind, TokenKind::Unsubscribe);
-    assert_eq!(hex(&token.subject), gateway.admin().key("b@example.net"));
-    let label = Label {
-        stream: Some("campaign".to_owned()),
-        scope: Some("list:news.example.com".to_owned()),
-        ..Label::default()
-    };
-    assert_eq!(token.label, label.tag(0));
-    // It is the last of the header, and the body is as it was.
-    assert!(text.ends_with("subject=unsubscribe>\r\n\r\n..Hello.\r\n"));
-    assert!(!text.contains("b@example.net?") && !text.contains("List-Unsubscribe-Post"));
-}
-
-#[test]
-fn r8_u10_no_unsubscribe_address_where_it_would_be_wrong() {
-    let upstream = FakeUpstream::start();
-    let gateway = signing(&upstream).listener(UNSUBSCRIBE).start();
-    let mut client = gateway.client();
-    for header in [
-        "List-Unsubscribe: <mailto:stop@example.com>\r\n",
-        "DKIM-Signature: v=1; a=rsa-sha256\r\n",
-    ] {
-        client.envelope(&["b@example.net"]);
-        client.data(format!("{header}{MESSAGE}"));
-        client.expect("250 ");
-    }
-    client.envelope(&["b@example.net", "c@example.net"]);
-    client.data(MESSAGE);
-    client.expect("250 ");
-    for message in upstream.messages() {
-        assert!(!message.text().contains("returns.example.com"));
-    }
-    // And not unless a listener is told to.
-    let upstream = FakeUpstream::start();
-    let gateway = signing(&upstream).start();
-    gateway.client().deliver("b@example.net", "250 ");
-    assert_eq!(upstream.message().original(), MESSAGE.as_bytes());
 }

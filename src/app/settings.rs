@@ -13,6 +13,7 @@ use crate::gateway::settings::{ReturnsRules, Settings, SmtpRules, UserRules};
 use crate::gateway::tls;
 use crate::gateway::upstream::{Upstream, UpstreamOptions, UpstreamTimeouts};
 use crate::mail::address::canonical_domain;
+use crate::mail::{Address, ForwardPath};
 use crate::suppression::{Stream, Tenant};
 use crate::telemetry::Metrics;
 use crate::transaction::Policy;
@@ -167,9 +168,15 @@ fn user_rules(user: &config::User, streams: &Streams) -> anyhow::Result<UserRule
             .transpose()?,
         suppressed: user.suppressed,
         mode: user.mode,
+        forward_to: user.forward_to.as_deref().map(forward_path).transpose()?,
         sign: user.sign,
         list_unsubscribe: user.list_unsubscribe,
     })
+}
+
+fn forward_path(mailbox: &str) -> anyhow::Result<ForwardPath> {
+    let (path, _) = ForwardPath::parse(&format!("<{mailbox}>").into())?;
+    Ok(path)
 }
 
 fn smtp_rules(
@@ -245,6 +252,11 @@ fn returns_rules(
         name: listener.listen.to_string().into(),
         trusted: listener.trusted.clone(),
         domains: domains(&all)?,
+        feedback: listener
+            .feedback
+            .iter()
+            .map(|address| Address::parse(address))
+            .collect::<Result<_, _>>()?,
         tenant: listener.tenant.clone(),
         tls: listener.tls,
     })

@@ -1,5 +1,5 @@
 //! What must be done now and then: ask the upstream what it offers, close idle connections, look
-//! after the store.
+//! after the store and after what is learnt.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,4 +32,5 @@ async fn look_after(context: &Context, readiness: &Readiness) {
     context
         .metrics
         .store_alarm(context.ledger.health().await.is_err());
+    context.learner.look_after().await;
 }

@@ -122,6 +122,19 @@ pub enum Effect {
     None,
 }
 
+impl Fault {
+    /// The stable name, the same as in JSON.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Recipient => "recipient",
+            Self::Sender => "sender",
+            Self::Infrastructure => "infrastructure",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
 impl Cause {
     /// The stable name, as in `user_unknown`.
     #[must_use]

@@ -58,6 +58,11 @@ impl Classification {
             ..Self::of(cause, Permanence::Unknown, rule)
         }
     }
+
+    /// Whether a rule decided rather than a bare code.
+    pub(super) fn is_by_rule(&self) -> bool {
+        self.rule.starts_with("text:")
+    }
 }
 
 /// Says what a final failure means.

@@ -76,6 +76,7 @@ fn without_report(message: &Message<'_>, limits: &Limits) -> Option<Report> {
         .or_else(|| first(&returned, JMRP_FIELD).filter(|_| is_alone()))?;
     let mut reader = Reader::new(message, limits);
     reader.report.kind = Kind::Feedback;
+    reader.add_type(Cause::Complaint);
     reader.add_recipient(named, Identity::VendorField, &classify("abuse"));
     Some(reader.report)
 }
@@ -110,6 +111,7 @@ impl<'m, 'a> Reader<'m, 'a> {
         self.report.kind = Kind::Feedback;
         self.add_circumstances(&told);
         let classification = classify(feedback_type);
+        self.add_type(classification.cause);
         let named: Vec<_> = RECIPIENT_FIELDS
             .iter()
             .flat_map(|name| all(&told, name))
@@ -131,6 +133,12 @@ impl<'m, 'a> Reader<'m, 'a> {
         if let Some(addressee) = only_addressee(&returned) {
             self.add_recipient(addressee, Identity::ReturnedHeader, &classification);
         }
+    }
+
+    /// Keeps what the provider passes on; reports of several types in one mail say nothing together.
+    fn add_type(&mut self, cause: Cause) {
+        let agrees = self.report.feedback.is_none_or(|known| known == cause);
+        self.report.feedback = Some(if agrees { cause } else { Cause::OtherFeedback });
     }
 
     /// Takes over from the fields of a report what is not about the recipient.

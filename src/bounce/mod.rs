@@ -104,6 +104,9 @@ pub struct Report {
     /// What an automatic reply says about its author, such as that they left the company.
     /// It changes nothing; a person may look into it.
     pub hint: Option<Cause>,
+    /// What a feedback report says of the message, also where it names nobody: [`Cause::Complaint`],
+    /// [`Cause::OptOut`] and so on. Where several reports in one mail differ, [`Cause::OtherFeedback`].
+    pub feedback: Option<Cause>,
 }
 
 impl Report {
@@ -117,7 +120,14 @@ impl Report {
             message_id: None,
             return_paths: Vec::new(),
             hint: None,
+            feedback: None,
         }
+    }
+
+    /// What is left of a message that could not be read (B7).
+    #[must_use]
+    pub fn unreadable() -> Self {
+        Self::empty(Kind::Unreadable)
     }
 }
 

@@ -33,7 +33,7 @@ impl Reader {
     }
 
     /// Says what it means for each recipient.
-    fn judge(&self, mut report: Report) -> Report {
+    pub(super) fn judge(&self, mut report: Report) -> Report {
         for recipient in &mut report.recipients {
             recipient.judge(report.reporting_mta.as_deref(), &self.rules);
         }

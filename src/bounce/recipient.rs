@@ -72,9 +72,17 @@ pub struct ReportedRecipient {
     pub rule: String,
     /// The words by which the rule decided, in lower case; absent where it went by codes.
     pub matched: Option<String>,
-    /// What the rules have still to be tried on, the surest words first; empty once it is decided.
+    /// What the rules have still to be tried on; absent once it is decided.
     #[serde(skip)]
-    undecided: Vec<String>,
+    undecided: Option<Words>,
+}
+
+/// What was said about a recipient.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Words {
+    /// Those that stand close to its address, where they are not all.
+    close: Option<String>,
+    all: String,
 }
 
 impl Action {
@@ -133,16 +141,16 @@ impl ReportedRecipient {
             effect: Effect::None,
             rule: String::new(),
             matched: None,
-            undecided: Vec::new(),
+            undecided: None,
         }
     }
 
     /// Decides what the action alone decides; else `text` is what the rules will be tried on.
     pub(super) fn decide(&mut self, text: &str) {
-        self.decide_by(text, text);
+        self.decide_by("", text);
     }
 
-    /// The same, by the words close to the recipient; where no rule knows them, by all words there are.
+    /// The same with the words close to the recipient, which are tried before all words there are.
     pub(super) fn decide_by(&mut self, close: &str, all: &str) {
         match self.action {
             Some(action @ (Action::Delivered | Action::Relayed | Action::Expanded)) => {
@@ -152,40 +160,26 @@ impl ReportedRecipient {
                 ));
             }
             Some(Action::Failed | Action::Delayed) | None => {
-                self.undecided.push(close.to_owned());
-                if close.len() != all.len() {
-                    self.undecided.push(all.to_owned());
-                }
+                let is_part = !close.is_empty() && close.len() < all.len();
+                self.undecided = Some(Words {
+                    close: is_part.then(|| close.to_owned()),
+                    all: all.to_owned(),
+                });
             }
         }
     }
 
     /// Tries the rules, if they have still to be tried. Only `Action: failed` counts (B3).
-    ///
-    /// Where the report names no refusing host, the one that reports speaks for itself.
     pub(super) fn judge(&mut self, reporting_mta: Option<&str>, rules: &Rules) {
-        let texts = std::mem::take(&mut self.undecided);
-        if texts.is_empty() {
+        let Some(words) = self.undecided.take() else {
             return;
-        }
-        let host = self.remote_mta.as_deref().or(reporting_mta);
-        let domain = self.address.rsplit_once('@').map(|(_, domain)| domain);
-        let hosts = [host.unwrap_or_default(), domain.unwrap_or_default()];
-        let judged = |text| {
-            classify(
-                &Refusal {
-                    status: self.status,
-                    reply_code: self.reply_code,
-                    text,
-                    hosts: &hosts,
-                },
-                rules,
-            )
         };
-        let mut classification = judged(&texts[0]);
-        if let Some(all) = texts.get(1).filter(|_| classification.matched.is_none()) {
-            classification = judged(all);
-        }
+        let by_close = words
+            .close
+            .map(|close| self.classify(&close, reporting_mta, rules))
+            .filter(Classification::is_by_rule);
+        let classification =
+            by_close.unwrap_or_else(|| self.classify(&words.all, reporting_mta, rules));
         self.take(match self.action {
             Some(Action::Failed) => classification,
             other => Classification {
@@ -196,6 +190,19 @@ impl ReportedRecipient {
         });
     }
 
+    /// Where the report names no refusing host, the one that reports speaks for itself.
+    fn classify(&self, text: &str, reporting_mta: Option<&str>, rules: &Rules) -> Classification {
+        let host = self.remote_mta.as_deref().or(reporting_mta);
+        let domain = self.address.rsplit_once('@').map(|(_, domain)| domain);
+        let refusal = Refusal {
+            status: self.status,
+            reply_code: self.reply_code,
+            text,
+            hosts: &[host.unwrap_or_default(), domain.unwrap_or_default()],
+        };
+        classify(&refusal, rules)
+    }
+
     /// Takes over what was decided elsewhere.
     pub(super) fn take(&mut self, classification: Classification) {
         self.reason = classification.cause;
@@ -204,6 +211,6 @@ impl ReportedRecipient {
         self.effect = classification.effect;
         self.rule = classification.rule;
         self.matched = classification.matched;
-        self.undecided.clear();
+        self.undecided = None;
     }
 }

@@ -131,6 +131,89 @@ pub struct Consent {
     pub evidence: Option<String>,
 }
 
+/// `sendgate pending`.
+#[derive(Debug, Clone, Args)]
+pub struct PendingArgs {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: PendingCommand,
+}
+
+/// What `sendgate pending` can do.
+#[derive(Debug, Clone, Subcommand)]
+pub enum PendingCommand {
+    /// Show the causes whose hard bounces are held, and how many
+    List {
+        /// Only of this list [default: all]
+        #[arg(long, value_name = "NAME")]
+        tenant: Option<Tenant>,
+        /// Print the gateway's answer as JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// They are right: record them, and hold nothing of the cause for 24 hours
+    Accept {
+        /// Which.
+        #[command(flatten)]
+        which: Which,
+    },
+    /// They are wrong: count none of them; the history of each recipient tells so
+    Drop {
+        /// Which.
+        #[command(flatten)]
+        which: Which,
+    },
+}
+
+/// Which pending bounces, and why so.
+#[derive(Debug, Clone, Args)]
+pub struct Which {
+    /// The cause, as the list shows it
+    #[arg(required_unless_present = "all", conflicts_with = "all")]
+    pub cause: Option<String>,
+    /// Every cause that is pending
+    #[arg(long)]
+    pub all: bool,
+    /// Only of this list [default: all]
+    #[arg(long, value_name = "NAME")]
+    pub tenant: Option<Tenant>,
+    /// Why
+    #[arg(long, value_name = "TEXT")]
+    pub reason: Option<String>,
+    /// Print what was done as JSON, one line for each cause
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `sendgate undo`.
+#[derive(Debug, Clone, Args)]
+pub struct UndoArgs {
+    /// Learnt from then on: 2026-11-22, 2026-11-22T06:20:00Z, or how long ago, as in 90m or 2days
+    #[arg(long, value_name = "TIME", value_parser = since)]
+    pub since: Timestamp,
+    /// Learnt until then
+    #[arg(long, value_name = "TIME", value_parser = since)]
+    pub until: Option<Timestamp>,
+    /// For this reason, as the history shows it: user_unknown, mailbox_full, complaint, opt_out, ...
+    #[arg(long, value_name = "REASON", required_unless_present = "diagnostic")]
+    pub reason: Option<String>,
+    /// With this text in the words of the host that refused
+    #[arg(long, value_name = "TEXT")]
+    pub diagnostic: Option<String>,
+    /// Whose list [default: the only one there is]
+    #[arg(long, value_name = "NAME")]
+    pub tenant: Option<Tenant>,
+    /// Only tell what would be undone
+    #[arg(long)]
+    pub dry_run: bool,
+    /// A remark, kept in the history of each recipient
+    #[arg(long, value_name = "TEXT")]
+    pub comment: Option<String>,
+    /// Print what was done as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
 /// `sendgate log`.
 #[derive(Debug, Clone, Default, Args)]
 pub struct LogArgs {
@@ -181,6 +264,18 @@ pub enum BounceCommand {
         #[arg(long)]
         text: bool,
         /// Messages; - is standard input
+        #[arg(required = true, value_name = "FILE")]
+        files: Vec<PathBuf>,
+    },
+    /// Hand returned mail to the running gateway, which learns from it; twice is as good as once
+    Ingest {
+        /// Print the sums as JSON
+        #[arg(long)]
+        json: bool,
+        /// Whose list [default: the only one there is]
+        #[arg(long, value_name = "NAME")]
+        tenant: Option<Tenant>,
+        /// Messages, mboxes, Maildirs or folders of messages; - is standard input
         #[arg(required = true, value_name = "FILE")]
         files: Vec<PathBuf>,
     },

@@ -73,7 +73,8 @@ impl Client {
     /// # Errors
     /// When nobody answers, not in time, or with a refusal.
     pub async fn get(&self, path: &str) -> Result<String, ClientError> {
-        self.request(Method::GET, path, Bytes::new()).await
+        self.request(Method::GET, path, "application/json", Bytes::new())
+            .await
     }
 
     /// Posts a JSON body; returns the JSON text of the answer.
@@ -81,7 +82,17 @@ impl Client {
     /// # Errors
     /// When nobody answers, not in time, or with a refusal.
     pub async fn post(&self, path: &str, body: &serde_json::Value) -> Result<String, ClientError> {
-        self.request(Method::POST, path, body.to_string().into())
+        let body = body.to_string().into();
+        self.request(Method::POST, path, "application/json", body)
+            .await
+    }
+
+    /// Posts a message as it is; returns the JSON text of the answer.
+    ///
+    /// # Errors
+    /// When nobody answers, not in time, or with a refusal.
+    pub async fn post_message(&self, path: &str, message: Vec<u8>) -> Result<String, ClientError> {
+        self.request(Method::POST, path, "message/rfc822", message.into())
             .await
     }
 
@@ -89,10 +100,11 @@ impl Client {
         &self,
         method: Method,
         path: &str,
+        content_type: &'static str,
         body: Bytes,
     ) -> Result<String, ClientError> {
         socket::check_length(&self.socket).map_err(ClientError::Path)?;
-        let exchange = self.exchange(method, path, body);
+        let exchange = self.exchange(method, path, content_type, body);
         let (status, text) = tokio::time::timeout(self.deadline, exchange)
             .await
             .map_err(|_| ClientError::TooSlow(self.socket.clone(), self.deadline))??;
@@ -109,6 +121,7 @@ impl Client {
         &self,
         method: Method,
         path: &str,
+        content_type: &'static str,
         body: Bytes,
     ) -> Result<(StatusCode, String), ClientError> {
         let stream = UnixStream::connect(&self.socket)
@@ -122,7 +135,7 @@ impl Client {
             .uri(path)
             .header(header::HOST, "localhost")
             .header(header::USER_AGENT, CLI_AGENT)
-            .header(header::CONTENT_TYPE, "application/json")
+            .header(header::CONTENT_TYPE, content_type)
             .body(Full::new(body))
             .map_err(garbled)?;
         let answer = async {

@@ -9,22 +9,23 @@ pub mod check_config;
 pub mod client;
 pub mod demo;
 pub mod hash_password;
+pub mod ingest;
 pub mod log;
+pub mod pending;
 pub mod recipient;
 pub mod serve;
 mod text;
+pub mod undo;
 
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use clap::{Parser, Subcommand};
 
-use crate::bounce::Rules;
 use crate::config::{self, Config, Loaded};
 use crate::telemetry;
-use args::{BounceArgs, BounceCommand, DemoArgs, LogArgs, RecipientArgs};
+use args::{BounceArgs, BounceCommand, DemoArgs, LogArgs, PendingArgs, RecipientArgs, UndoArgs};
 
 /// An SMTP gateway that keeps mail away from people who must not get it.
 #[derive(Debug, Parser)]
@@ -52,9 +53,13 @@ pub enum Command {
     HashPassword,
     /// Show what is known of a recipient, or change it
     Recipient(RecipientArgs),
+    /// Decide on bounces that are held because one cause has too many of them
+    Pending(PendingArgs),
+    /// Take back a batch of what was learnt by mistake
+    Undo(UndoArgs),
     /// Show the suppression log
     Log(LogArgs),
-    /// Explain returned mail
+    /// Explain returned mail, or learn from it
     Bounce(BounceArgs),
 }
 
@@ -89,15 +94,26 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::CheckConfig => return check_config::run(config.as_deref()),
         Command::HashPassword => return finish(hash_password::run()),
         Command::Demo(args) => return finish(demonstrate(&args)),
-        Command::Serve | Command::Recipient(_) | Command::Log(_) | Command::Bounce(_) => {}
+        Command::Serve
+        | Command::Recipient(_)
+        | Command::Pending(_)
+        | Command::Undo(_)
+        | Command::Bounce(_)
+        | Command::Log(_) => {}
     }
     let loaded = match Config::load(config.as_deref(), config::environment()) {
         Ok(loaded) => loaded,
         Err(error) => return misconfigured(&error),
     };
-    if let Command::Bounce(args) = command {
+    if let Command::Bounce(BounceArgs {
+        command: BounceCommand::Explain { json, text, files },
+    }) = &command
+    {
         return match loaded.bounce_rules() {
-            Ok(rules) => finish(explain(&args, &rules)),
+            Ok(rules) => {
+                let mut out = io::stdout().lock();
+                finish(bounce::explain(files, *json, *text, &rules, &mut out))
+            }
             Err(error) => misconfigured(&error),
         };
     }
@@ -118,7 +134,26 @@ fn with_configuration(
         Command::Recipient(args) => {
             runtime.block_on(recipient::run(&args.request(), &loaded.config.http.socket))
         }
+        Command::Pending(args) => {
+            runtime.block_on(pending::run(&args.command, &loaded.config.http.socket))
+        }
+        Command::Undo(args) => runtime.block_on(undo::run(&args, &loaded.config.http.socket)),
         Command::Log(args) => runtime.block_on(log::run(args.request(), &loaded.config)),
+        Command::Bounce(BounceArgs {
+            command:
+                BounceCommand::Ingest {
+                    json,
+                    tenant,
+                    files: paths,
+                },
+        }) => {
+            let request = ingest::Request {
+                paths,
+                tenant,
+                json,
+            };
+            runtime.block_on(ingest::run(request, &loaded.config))
+        }
         Command::CheckConfig | Command::HashPassword | Command::Bounce(_) | Command::Demo(_) => {
             Ok(())
         }
@@ -132,11 +167,6 @@ fn demonstrate(args: &DemoArgs) -> anyhow::Result<()> {
         ..config::Trace::default()
     })?;
     tokio::runtime::Runtime::new()?.block_on(demo::run(args.once))
-}
-
-fn explain(args: &BounceArgs, rules: &Arc<Rules>) -> anyhow::Result<()> {
-    let BounceCommand::Explain { json, text, files } = &args.command;
-    bounce::explain(files, *json, *text, rules, &mut io::stdout().lock())
 }
 
 /// Tells every error of a configuration, one a line.

@@ -66,6 +66,7 @@ impl Default for ReturnsListener {
             listen: loopback(2526),
             trusted: loopback_networks(),
             domains: Vec::new(),
+            feedback: Vec::new(),
             tenant: Tenant::default(),
             tls: TlsMode::Offered,
         }
@@ -82,22 +83,6 @@ impl Default for Upstream {
             ca_file: None,
             idle_connections: 100,
             idle_timeout: Duration::from_secs(30),
-        }
-    }
-}
-
-impl Default for ReturnPath {
-    fn default() -> Self {
-        Self {
-            domain: None,
-            sign: true,
-            key_file: None,
-            previous_key_file: None,
-            key: None,
-            previous_key: None,
-            // A mail server gives up after five days; a vacation, a slow operator and a report of
-            // somebody's own making come later.
-            validity: Duration::from_secs(30 * 24 * 60 * 60),
         }
     }
 }
@@ -124,6 +109,9 @@ impl Default for Learning {
             from_upstream: true,
             // Mail servers give up after five days at most, and people read last month's mail.
             remember: Duration::from_secs(35 * 24 * 60 * 60),
+            brake_recipients: 50,
+            brake_share: 0.05,
+            brake_window: Duration::from_secs(60 * 60),
         }
     }
 }

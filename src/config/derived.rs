@@ -1,10 +1,10 @@
 //! What follows from the configuration: the streams, the rules of events, our own name.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::{Config, Consent, OnUnavailable};
+use crate::learning::Brake;
 use crate::suppression::event::EventRules;
 use crate::suppression::{self, StreamClass};
 
@@ -53,13 +53,15 @@ impl Config {
         }
     }
 
-    /// The file with the key of the return path, and whether it is made when it is missing.
+    /// How much one cause may take out before an operator has to look; none when it is switched off.
     #[must_use]
-    pub fn return_path_key_file(&self) -> (PathBuf, bool) {
-        match &self.return_path.key_file {
-            Some(file) => (file.clone(), false),
-            None => (self.data_dir.join("return-path.key"), true),
-        }
+    pub fn brake(&self) -> Option<Brake> {
+        let learning = &self.learning;
+        (learning.brake_recipients > 0).then_some(Brake {
+            recipients: learning.brake_recipients,
+            share: learning.brake_share,
+            window: learning.brake_window,
+        })
     }
 
     /// The name we greet with, say EHLO with and write into Received.

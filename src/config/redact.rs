@@ -54,6 +54,7 @@ impl fmt::Debug for User {
             .field("streams", &self.streams)
             .field("suppressed", &self.suppressed)
             .field("mode", &self.mode)
+            .field("forward_to", &self.forward_to)
             .field("sign", &self.sign)
             .field("list_unsubscribe", &self.list_unsubscribe)
             .finish()
@@ -92,6 +93,7 @@ mod tests {
             mode: None,
             sign: None,
             list_unsubscribe: None,
+            forward_to: None,
         };
         assert!(!format!("{user:?}").contains("secret"));
         assert!(!toml::to_string(&user).unwrap().contains("secret"));

@@ -304,5 +304,7 @@ fn server_options() -> ServerOptions {
         require_tls: false,
         auth: false,
         xclient: false,
+        lmtp: false,
+        bad_recipient: None,
     }
 }

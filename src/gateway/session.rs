@@ -28,6 +28,7 @@ use crate::smtp::{Event, MailParameters, RcptParameters, Reply, Server, ServerOp
 use crate::transaction::answers::NotOffered;
 use crate::transaction::{Policy, Transaction};
 use data::Body;
+pub(super) use journal::transaction_id;
 use signing::Recording;
 
 /// One client's visit.
@@ -337,5 +338,7 @@ fn server_options(settings: &Settings, rules: &SmtpRules, client: IpAddr) -> Ser
         require_tls: rules.tls == TlsMode::Required,
         auth: !settings.users.is_empty(),
         xclient: is_in(&rules.xclient, client),
+        lmtp: false,
+        bad_recipient: None,
     }
 }

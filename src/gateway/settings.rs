@@ -20,6 +20,7 @@ use crate::bounce::Rules;
 use crate::config::{Limits, Mode, Suppressed, Timeouts, TlsMode};
 use crate::learning::Learner;
 use crate::log::SuppressionLog;
+use crate::mail::{Address, ForwardPath};
 use crate::smtp::Extensions;
 use crate::store::ledger::Ledger;
 use crate::suppression::{Stream, Tenant};
@@ -32,7 +33,7 @@ pub struct Context {
     /// The records.
     pub ledger: Arc<Ledger>,
     /// Learns from what comes back.
-    pub learner: Learner,
+    pub learner: Arc<Learner>,
     /// Makes tokens.
     pub mint: Mint,
     /// The labels of tokens.
@@ -94,6 +95,8 @@ pub struct UserRules {
     pub suppressed: Option<Suppressed>,
     /// Whether verdicts are enforced.
     pub mode: Option<Mode>,
+    /// Where what comes back is sent on to.
+    pub forward_to: Option<ForwardPath>,
     /// Whether return paths are signed.
     pub sign: Option<bool>,
     /// Whether List-Unsubscribe is added.
@@ -131,7 +134,9 @@ pub struct ReturnsRules {
     pub trusted: Vec<IpNet>,
     /// Domains that mail is accepted for, in canonical form.
     pub domains: Vec<String>,
-    /// Whose list a report changes.
+    /// Addresses that anybody may send complaints to.
+    pub feedback: Vec<Address>,
+    /// Whose list a trusted report changes that carries no signed address.
     pub tenant: Tenant,
     /// How TLS is offered.
     pub tls: TlsMode,

@@ -270,6 +270,8 @@ mod tests {
             require_tls: false,
             auth: false,
             xclient: false,
+            lmtp: false,
+            bad_recipient: None,
         };
         let patience = Patience {
             command: PATIENCE,

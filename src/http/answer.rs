@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::mail::EnhancedStatus;
 use crate::store::HistoryEntry;
+use crate::store::lessons::{CauseId, Hold};
 use crate::suppression::event::Effect;
 use crate::suppression::policy::{Judgement, MessageScopes};
 use crate::suppression::{
@@ -114,7 +115,8 @@ impl From<Option<Effect>> for Outcome {
         match effect {
             Some(Effect::Changed) => Self::Changed,
             Some(Effect::AlreadySo) => Self::AlreadySo,
-            Some(Effect::Outdated) => Self::Outdated,
+            // What an operator asks for is never dropped.
+            Some(Effect::Outdated | Effect::Dropped) => Self::Outdated,
             None => Self::Duplicate,
         }
     }
@@ -131,6 +133,76 @@ pub struct History {
     pub key: RecipientKey,
     /// What happened.
     pub history: Vec<HistoryEntry>,
+}
+
+/// The causes whose hard bounces wait for an operator, the oldest of each tenant first.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PendingCauses {
+    /// The causes.
+    pub pending: Vec<PendingCause>,
+}
+
+/// A cause whose hard bounces wait for an operator.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PendingCause {
+    /// Whose list.
+    pub tenant: Tenant,
+    /// The cause.
+    pub cause: CauseId,
+    /// How many bounces wait.
+    pub held: u64,
+    /// Some of the addresses.
+    pub examples: Vec<String>,
+    /// What is known of it.
+    #[serde(flatten)]
+    pub hold: Hold,
+}
+
+/// How far a decision on pending bounces is carried out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Decided {
+    /// Whose list.
+    pub tenant: Tenant,
+    /// The cause.
+    pub cause: CauseId,
+    /// How many bounces this call decided.
+    pub decided: u64,
+    /// How many are left: the same call goes on with them.
+    pub left: u64,
+}
+
+/// What was undone, or would be.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Undone {
+    /// Whose list.
+    pub tenant: Tenant,
+    /// Whether nothing was changed.
+    pub dry_run: bool,
+    /// How many lessons were meant.
+    pub matched: u64,
+    /// How many of them were taken back, or would be: the others never counted, or were taken back
+    /// before.
+    pub undone: u64,
+    /// Those by reason, provider and host.
+    pub groups: Vec<UndoneGroup>,
+    /// Some of their addresses.
+    pub examples: Vec<String>,
+    /// What the next call gives as `from`; absent at the end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
+}
+
+/// Lessons that have something in common.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UndoneGroup {
+    /// The reason.
+    pub reason: String,
+    /// The provider of the recipients.
+    pub provider: String,
+    /// The host that reported.
+    pub host: String,
+    /// How many.
+    pub count: u64,
 }
 
 impl Mailability {

@@ -190,7 +190,7 @@ fn subject(
 
 impl AdminState {
     /// The tenant of this name; without a name `default`, or the only one there is.
-    fn tenant(&self, name: Option<&str>) -> Result<Tenant, ApiError> {
+    pub(super) fn tenant(&self, name: Option<&str>) -> Result<Tenant, ApiError> {
         let names = self.names.load();
         let tenants = &names.tenants;
         let known = |name: &str| tenants.get(name).cloned();
@@ -217,17 +217,17 @@ impl AdminState {
     }
 }
 
-fn readable<T>(path: Result<Path<T>, PathRejection>) -> Result<T, ApiError> {
+pub(super) fn readable<T>(path: Result<Path<T>, PathRejection>) -> Result<T, ApiError> {
     let Path(parts) = path.map_err(|error| {
         ApiError::bad_request(
             error.body_text(),
-            "give the address as percent-encoded UTF-8",
+            "give what is in the path as percent-encoded UTF-8",
         )
     })?;
     Ok(parts)
 }
 
-async fn bounded(body: Body) -> Result<Bytes, ApiError> {
+pub(super) async fn bounded(body: Body) -> Result<Bytes, ApiError> {
     axum::body::to_bytes(body, BODY_LIMIT).await.map_err(|_| {
         ApiError::new(
             StatusCode::PAYLOAD_TOO_LARGE,
@@ -237,7 +237,7 @@ async fn bounded(body: Body) -> Result<Bytes, ApiError> {
     })
 }
 
-fn via(headers: &HeaderMap) -> &'static str {
+pub(super) fn via(headers: &HeaderMap) -> &'static str {
     let agent = headers.get(header::USER_AGENT);
     if agent.is_some_and(|agent| agent.as_bytes() == CLI_AGENT.as_bytes()) {
         "cli"

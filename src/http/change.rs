@@ -150,7 +150,7 @@ fn reset(body: ResetBody) -> Result<(Change, Option<String>), ApiError> {
 }
 
 /// Reads a JSON body. A page cannot send this type without asking first, and we never consent (A2).
-fn json<T: DeserializeOwned>(headers: &HeaderMap, body: &Bytes) -> Result<T, ApiError> {
+pub(super) fn json<T: DeserializeOwned>(headers: &HeaderMap, body: &Bytes) -> Result<T, ApiError> {
     let is_json = headers
         .get(header::CONTENT_TYPE)
         .and_then(|value| value.to_str().ok())
@@ -172,7 +172,7 @@ fn json<T: DeserializeOwned>(headers: &HeaderMap, body: &Bytes) -> Result<T, Api
 }
 
 /// A text of bounded length, its control characters as spaces; empty is none.
-fn text(name: &str, value: Option<String>) -> Result<Option<String>, ApiError> {
+pub(super) fn text(name: &str, value: Option<String>) -> Result<Option<String>, ApiError> {
     let Some(value) = value else {
         return Ok(None);
     };

@@ -5,9 +5,11 @@
 
 pub mod answer;
 mod api;
+pub mod bounces;
 mod change;
 mod error;
 mod guard;
+mod learning;
 mod log;
 mod peer;
 mod probes;
@@ -26,6 +28,7 @@ use axum::Router;
 use axum::middleware;
 
 use crate::config::Config;
+use crate::learning::Learner;
 use crate::log::SuppressionLog;
 use crate::store::ledger::Ledger;
 use crate::suppression::{Stream, Tenant};
@@ -35,6 +38,8 @@ use crate::telemetry::Metrics;
 pub struct AdminState {
     /// The records.
     pub ledger: Arc<Ledger>,
+    /// What is pending, and what can be undone.
+    pub learner: Arc<Learner>,
     /// What is configured; a reload replaces it.
     pub names: ArcSwap<Names>,
     /// What is shown to those who follow the suppression log.
@@ -81,12 +86,14 @@ impl AdminState {
     pub fn new(
         config: &Config,
         ledger: Arc<Ledger>,
+        learner: Arc<Learner>,
         log: SuppressionLog,
         readiness: Arc<Readiness>,
         metrics: Arc<Metrics>,
     ) -> Self {
         Self {
             ledger,
+            learner,
             names: ArcSwap::from_pointee(Names::of(config)),
             log,
             readiness,
@@ -126,29 +133,34 @@ impl Readiness {
     }
 }
 
-/// Everything: what the Unix socket serves.
-pub fn api_router(state: Arc<AdminState>) -> Router {
+/// Everything: what the Unix socket serves, the routes of a running gateway among it.
+pub fn api_router(state: Arc<AdminState>, of_gateway: Router) -> Router {
     finish(
-        probes::routes().merge(api::routes()).merge(log::routes()),
+        probes::routes()
+            .merge(api::routes())
+            .merge(learning::routes())
+            .merge(log::routes()),
+        of_gateway,
         state,
     )
 }
 
 /// The probes only: what TCP serves, to those who name one of `hosts` (A2).
 pub fn probe_router(state: Arc<AdminState>, hosts: Hosts) -> Router {
-    finish(probes::routes(), state).layer(middleware::from_fn_with_state(
+    finish(probes::routes(), Router::new(), state).layer(middleware::from_fn_with_state(
         Arc::new(hosts),
         guard::known_host,
     ))
 }
 
-fn finish(routes: Router<Arc<AdminState>>, state: Arc<AdminState>) -> Router {
+fn finish(routes: Router<Arc<AdminState>>, further: Router, state: Arc<AdminState>) -> Router {
     routes
+        .with_state(state)
+        .merge(further)
         .fallback(error::no_such_path)
         .method_not_allowed_fallback(error::no_such_method)
         .layer(middleware::from_fn(guard::no_browser))
         .layer(middleware::from_fn(guard::in_time))
-        .with_state(state)
 }
 
 #[cfg(test)]

@@ -32,6 +32,8 @@ struct Checks {
     store: &'static str,
     upstream: &'static str,
     draining: bool,
+    /// Causes whose bounces are held until an operator has looked.
+    pending: u64,
 }
 
 /// Ready means: mail that comes now can be judged.
@@ -53,6 +55,7 @@ async fn ready(State(state): State<Arc<AdminState>>) -> impl IntoResponse {
             "ok"
         },
         draining,
+        pending: state.learner.holding(),
     };
     let status = if checks.ready {
         StatusCode::OK

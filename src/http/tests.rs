@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use super::answer::{Changed, Recipient};
 use super::*;
 use crate::cli::client::{Client, parse};
+use crate::learning::LearnerRules;
 use crate::log::{LogMetrics, LogOptions};
 use crate::store::Store;
 use crate::store::embedded::EmbeddedStore;
@@ -44,9 +45,15 @@ impl Gateway {
         let directory = tempfile::tempdir().unwrap();
         let (store, ledger) = open_store(directory.path()).await;
         let log = SuppressionLog::start(LogOptions::default(), Arc::new(NoMetrics)).unwrap();
+        let learner = Arc::new(Learner::new(
+            Arc::clone(&ledger),
+            Arc::default(),
+            LearnerRules::default(),
+        ));
         let state = Arc::new(AdminState::new(
             &Config::default(),
             ledger,
+            learner,
             log,
             Arc::default(),
             Arc::default(),
@@ -55,7 +62,7 @@ impl Gateway {
             .await
             .unwrap();
         let stop = CancellationToken::new();
-        let router = api_router(Arc::clone(&state));
+        let router = api_router(Arc::clone(&state), Router::new());
         let shutdown = stop.clone().cancelled_owned();
         let served = tokio::spawn(serve::serve_unix(listener, router, shutdown));
         Self {

@@ -1,18 +1,52 @@
 //! The [`Learner`] is how the gateway learns: what came back becomes an event of a recipient, once.
 //!
 //! Everything that is learnt from others (reports, complaints, the upstream's refusals) goes through
-//! here; what operators decide does not.
+//! here; what operators decide does not. A [`Brake`] holds hard bounces when one [cause] would take
+//! out too many recipients, until an operator accepts or drops them ([`pending`]); what was learnt by
+//! mistake all the same can be taken back ([`undo`]).
+
+pub mod brake;
+pub mod cause;
+pub mod pending;
+mod relayed;
+pub mod undo;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
+use arc_swap::ArcSwap;
+
+pub use self::brake::Brake;
+use self::relayed::Relayed;
 use crate::store::StoreError;
 use crate::store::ledger::{Ledger, Recorded};
-use crate::suppression::{Event, RecipientKey, Tenant};
+use crate::store::lessons::{CauseId, Hold, HoldChange, Lesson, Tallied, Tally};
+use crate::suppression::event::{BounceKind, Effect};
+use crate::suppression::{Change, Event, RecipientKey, Tenant};
+use crate::telemetry::Metrics;
+use crate::timestamp::Timestamp;
+
+/// How often a bounce is thought over while others change what is known of its cause.
+const CONFLICT_LIMIT: u32 = 16;
 
 /// Learns from what came back.
 #[derive(Debug)]
 pub struct Learner {
     ledger: Arc<Ledger>,
+    metrics: Arc<Metrics>,
+    rules: ArcSwap<LearnerRules>,
+    relayed: Relayed,
+    /// How many causes were held when they were last counted.
+    holding: AtomicU64,
+}
+
+/// The settings of a learner; a reload replaces them.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct LearnerRules {
+    /// How much one cause may take out; none lets everything pass.
+    pub brake: Option<Brake>,
+    /// The tenants whose held causes are counted.
+    pub tenants: Vec<Tenant>,
 }
 
 /// Where a lesson comes from: what the brake compares.
@@ -28,6 +62,10 @@ pub struct Source {
 
 /// What became of a lesson.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "it is looked at once and never kept"
+)]
 pub enum Learnt {
     /// It is in the record, or was before.
     Recorded(Recorded),
@@ -38,11 +76,22 @@ pub enum Learnt {
 impl Learner {
     /// A learner that writes to this ledger.
     #[must_use]
-    pub const fn new(ledger: Arc<Ledger>) -> Self {
-        Self { ledger }
+    pub fn new(ledger: Arc<Ledger>, metrics: Arc<Metrics>, rules: LearnerRules) -> Self {
+        Self {
+            ledger,
+            metrics,
+            rules: ArcSwap::from_pointee(rules),
+            relayed: Relayed::default(),
+            holding: AtomicU64::new(0),
+        }
     }
 
-    /// Records what came back for a recipient; durable when this returns.
+    /// From now on it learns by these rules.
+    pub fn set_rules(&self, rules: LearnerRules) {
+        self.rules.store(Arc::new(rules));
+    }
+
+    /// Records what came back for a recipient, or holds it; durable when this returns.
     ///
     /// # Errors
     /// When the store does not answer; the same lesson may then be told again (S7).
@@ -53,13 +102,190 @@ impl Learner {
         event: Event,
         source: &Source,
     ) -> Result<Learnt, StoreError> {
-        let _ = source;
-        let recorded = self.ledger.record(tenant, key, event).await?;
-        Ok(Learnt::Recorded(recorded))
+        let lesson = Lesson {
+            key: *key,
+            event: event.clipped(),
+            provider: clip(&source.provider),
+            host: clip(&source.host),
+        };
+        let read = self.ledger.read(tenant, key).await?;
+        let seen = self.lessons().is_seen(tenant, key, &lesson.event.id);
+        if self.ledger.in_time(seen).await? {
+            return Ok(Learnt::Recorded(Recorded {
+                record: read.record,
+                effect: None,
+            }));
+        }
+        // Whom no hard bounce takes out any more, none can take out by mistake.
+        let takes_out = is_hard(&lesson.event)
+            && read.record.hard.is_none()
+            && self.ledger.preview(&lesson.event, &read.record).effect == Effect::Changed;
+        if takes_out && self.is_held(tenant, &lesson, source).await? {
+            return Ok(Learnt::Held);
+        }
+        self.record(tenant, lesson).await.map(Learnt::Recorded)
     }
 
     /// Counts a message that was relayed to a recipient of this provider.
     pub fn relayed(&self, tenant: &Tenant, provider: &str) {
-        let _ = (tenant, provider);
+        if self.rules.load().brake.is_some() {
+            self.relayed.add(tenant, provider);
+        }
     }
+
+    /// How many causes were held when they were last counted.
+    #[must_use]
+    pub fn holding(&self) -> u64 {
+        self.holding.load(Ordering::Relaxed)
+    }
+
+    /// Does what must be done every few seconds: tells the store what was relayed, and counts the
+    /// causes that are held.
+    pub async fn look_after(&self) {
+        if let Err(error) = self.tell_relayed().await {
+            tracing::warn!(%error, "the store was not told what was relayed; it will be");
+        }
+        match self.count_holding().await {
+            Ok(holding) => self.set_holding(holding),
+            // The store's own alarm tells of it.
+            Err(error) => tracing::debug!(%error, "held causes were not counted"),
+        }
+    }
+
+    /// Notes the lesson, then records it: what is not noted could not be undone.
+    async fn record(&self, tenant: &Tenant, lesson: Lesson) -> Result<Recorded, StoreError> {
+        let noted = self.lessons().note(tenant, &lesson);
+        self.ledger.in_time(noted).await?;
+        self.ledger.record(tenant, &lesson.key, lesson.event).await
+    }
+
+    /// Whether the brake holds the lesson; it is durable as such then.
+    async fn is_held(
+        &self,
+        tenant: &Tenant,
+        lesson: &Lesson,
+        source: &Source,
+    ) -> Result<bool, StoreError> {
+        let Some(brake) = self.rules.load().brake else {
+            return Ok(false);
+        };
+        let cause = cause::cause_of(source, lesson.event.address.as_deref());
+        for _attempt in 0..CONFLICT_LIMIT {
+            let now = Timestamp::now();
+            let tally = Tally {
+                tenant,
+                cause: &cause,
+                key: &lesson.key,
+                provider: &lesson.provider,
+                now,
+                window: brake.window,
+            };
+            let tallied = self.ledger.in_time(self.lessons().tally(&tally)).await?;
+            let before = tallied.hold.as_ref();
+            let is_holding = before.is_some_and(Hold::is_holding);
+            let too_many = brake.holds(tallied.recipients, tallied.relayed);
+            if before.is_some_and(|hold| hold.is_free(now)) || !(is_holding || too_many) {
+                return Ok(false);
+            }
+            let after = match before.filter(|hold| hold.is_holding()) {
+                Some(hold) => hold.clone(),
+                None => begin(lesson, source, &tallied, now),
+            };
+            let change = HoldChange {
+                tenant,
+                cause: &cause,
+                before,
+                after: Some(&after),
+                lesson: Some(lesson),
+            };
+            let changing = self.lessons().change_hold(&change);
+            if self.ledger.in_time(changing).await? {
+                self.metrics.held();
+                if !is_holding {
+                    self.raise_alarm(tenant, &cause, &after);
+                }
+                return Ok(true);
+            }
+        }
+        Err(StoreError::Unavailable(format!(
+            "the cause {cause} is changed by too many at once, try again"
+        )))
+    }
+
+    fn raise_alarm(&self, tenant: &Tenant, cause: &CauseId, hold: &Hold) {
+        self.set_holding(self.holding().saturating_add(1));
+        tracing::error!(
+            %tenant,
+            %cause,
+            provider = hold.provider,
+            host = hold.host,
+            words = hold.words,
+            recipients = hold.recipients,
+            relayed = hold.relayed,
+            "one cause would take out too many recipients: its hard bounces are held until somebody \
+             has looked; see \"sendgate pending list\""
+        );
+    }
+
+    fn set_holding(&self, holding: u64) {
+        self.holding.store(holding, Ordering::Relaxed);
+        self.metrics.holding(holding);
+    }
+
+    async fn tell_relayed(&self) -> Result<(), StoreError> {
+        let Some(brake) = self.rules.load().brake else {
+            return Ok(());
+        };
+        let mut outcome = Ok(());
+        for (tenant, counts) in self.relayed.take() {
+            let counts: Vec<(String, u64)> = counts.into_iter().collect();
+            let now = Timestamp::now();
+            let told = self
+                .lessons()
+                .count_relayed(&tenant, &counts, now, brake.window);
+            if let Err(error) = self.ledger.in_time(told).await {
+                for (provider, messages) in counts {
+                    self.relayed.add_many(&tenant, &provider, messages);
+                }
+                outcome = Err(error);
+            }
+        }
+        outcome
+    }
+
+    fn lessons(&self) -> &dyn crate::store::Lessons {
+        self.ledger.lessons()
+    }
+}
+
+/// What is known of a cause from the moment it is held.
+fn begin(lesson: &Lesson, source: &Source, tallied: &Tallied, now: Timestamp) -> Hold {
+    Hold {
+        provider: lesson.provider.clone(),
+        host: lesson.host.clone(),
+        words: crate::suppression::event::clip(&source.words),
+        since: now,
+        recipients: tallied.recipients,
+        relayed: tallied.relayed,
+        free_until: None,
+    }
+}
+
+const fn is_hard(event: &Event) -> bool {
+    matches!(
+        event.change,
+        Change::Bounce {
+            kind: BounceKind::Hard,
+            ..
+        }
+    )
+}
+
+/// A name of a domain or host, no longer than one can be (RFC 1035 §2.3.4).
+fn clip(name: &str) -> String {
+    name.chars()
+        .filter(|c| !c.is_control())
+        .take(255)
+        .collect::<String>()
+        .to_lowercase()
 }

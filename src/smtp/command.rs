@@ -30,6 +30,11 @@ pub enum Command {
         /// Whether it speaks ESMTP.
         extended: bool,
     },
+    /// LHLO: the client speaks LMTP (RFC 2033 §4.1).
+    LocalHello {
+        /// What the client calls itself.
+        name: String,
+    },
     /// MAIL.
     Mail {
         /// Where reports go.
@@ -171,8 +176,17 @@ impl Command {
             Some(_) => Err(CommandError::Syntax("no argument is allowed here")),
         };
         match request {
-            Request::Ehlo { .. } => hello(argument, true),
-            Request::Helo { .. } => hello(argument, false),
+            Request::Ehlo { .. } => hello(argument, "EHLO hostname", |name| Self::Hello {
+                name,
+                extended: true,
+            }),
+            Request::Helo { .. } => hello(argument, "HELO hostname", |name| Self::Hello {
+                name,
+                extended: false,
+            }),
+            Request::Lhlo { .. } => {
+                hello(argument, "LHLO hostname", |name| Self::LocalHello { name })
+            }
             Request::Data => bare(Self::Data),
             Request::Rset => bare(Self::Rset),
             Request::Quit => bare(Self::Quit),
@@ -191,9 +205,7 @@ impl Command {
             Request::Rcpt { .. } => {
                 Err(CommandError::Syntax("RCPT TO:<forward-path> [parameters]"))
             }
-            Request::Lhlo { .. } | Request::Bdat { .. } | Request::Auth { .. } => {
-                Err(CommandError::Unknown)
-            }
+            Request::Bdat { .. } | Request::Auth { .. } => Err(CommandError::Unknown),
         }
     }
 }
@@ -241,15 +253,17 @@ fn after(line: &Bytes, verb: &[u8]) -> Option<Bytes> {
     fits.then(|| line.slice(verb.len()..))
 }
 
-fn hello(argument: Option<&[u8]>, extended: bool) -> Result<Command, CommandError> {
+/// What a greeting of the client means, if it names the client.
+fn hello(
+    argument: Option<&[u8]>,
+    syntax: &'static str,
+    greeting: impl FnOnce(String) -> Command,
+) -> Result<Command, CommandError> {
     let name = argument.unwrap_or_default().trim_ascii();
     let fine = (1..=NAME_LIMIT).contains(&name.len()) && name.iter().all(u8::is_ascii_graphic);
     match std::str::from_utf8(name) {
-        Ok(name) if fine => Ok(Command::Hello {
-            name: name.to_owned(),
-            extended,
-        }),
-        _ => Err(CommandError::Syntax("EHLO hostname")),
+        Ok(name) if fine => Ok(greeting(name.to_owned())),
+        _ => Err(CommandError::Syntax(syntax)),
     }
 }
 

@@ -40,16 +40,20 @@ pub struct ServerOptions {
     pub auth: bool,
     /// Whether this client may say with XCLIENT who it speaks for.
     pub xclient: bool,
+    /// Whether a client that says LHLO is spoken to in LMTP (RFC 2033).
+    pub lmtp: bool,
+    /// What a recipient hears whose address cannot be read, instead of why it cannot.
+    pub bad_recipient: Option<Reply>,
 }
 
 /// What the client did that the caller must answer or act upon.
 #[derive(Debug)]
 pub enum Event {
-    /// EHLO or HELO: any transaction is over. Answer with [`Server::reply_hello`] or a reply.
+    /// EHLO, HELO or LHLO: any transaction is over. Answer with [`Server::reply_hello`] or a reply.
     Hello {
         /// What the client calls itself.
         name: String,
-        /// Whether it speaks ESMTP.
+        /// Whether it speaks ESMTP, or LMTP.
         extended: bool,
     },
     /// STARTTLS: flush, do the handshake, then call [`Server::tls_established`].
@@ -76,7 +80,8 @@ pub enum Event {
     Data,
     /// A piece of the body, dot-stuffed as it came.
     Body(Bytes),
-    /// The true end of the data was read: answer with the one reply for the message.
+    /// The true end of the data was read: answer with the one reply for the message, or in LMTP
+    /// with one for each accepted recipient, in their order ([`Server::replies_due`]).
     EndOfData {
         /// Why the body must not be relayed.
         fault: Option<BodyFault>,
@@ -163,8 +168,21 @@ pub struct Server {
     secure: bool,
     authenticated: bool,
     greeted: bool,
+    /// How the client greets; none before it did.
+    dialect: Option<Dialect>,
+    /// Accepted recipients of the message whose data is being read.
+    addressees: usize,
     errors: u32,
     junk: u32,
+}
+
+/// Which of two protocols the client speaks; it cannot change its mind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Dialect {
+    /// RFC 5321: one reply for the message.
+    Smtp,
+    /// RFC 2033: one reply for each recipient.
+    Lmtp,
 }
 
 impl Server {
@@ -183,6 +201,8 @@ impl Server {
             secure,
             authenticated: false,
             greeted: false,
+            dialect: None,
+            addressees: 0,
             errors: 0,
             junk: 0,
         }
@@ -208,6 +228,18 @@ impl Server {
     #[must_use]
     pub const fn in_body(&self) -> bool {
         matches!(self.state, State::Body(_))
+    }
+
+    /// Whether the client speaks LMTP.
+    #[must_use]
+    pub fn is_lmtp(&self) -> bool {
+        self.dialect == Some(Dialect::Lmtp)
+    }
+
+    /// How many replies the end of the data is answered with (RFC 2033 §4.2).
+    #[must_use]
+    pub fn replies_due(&self) -> usize {
+        if self.is_lmtp() { self.addressees } else { 1 }
     }
 
     /// Octets of the body read so far.
@@ -247,7 +279,9 @@ impl Server {
                         BodyStep::Chunk(chunk) => Some(Event::Body(chunk)),
                         BodyStep::End => {
                             let (fault, size) = (reader.fault(), reader.size());
-                            self.wait_for(Kind::EndOfData);
+                            for _ in 0..self.replies_due() {
+                                self.wait_for(Kind::EndOfData);
+                            }
                             Some(Event::EndOfData { fault, size })
                         }
                         BodyStep::Incomplete => None,

@@ -131,6 +131,26 @@ pub(super) fn decode_object(value: &[u8]) -> Result<BTreeMap<String, String>, Co
         .map_err(|error| CodecError::of("record", Unreadable::from(&error)))
 }
 
+/// A value as it is kept.
+///
+/// # Errors
+/// When it is too large to be read again.
+pub(super) fn encode_value<T: Serialize>(value: &T) -> Result<String, CodecError> {
+    let text = json(value)?;
+    if text.len() > VALUE_LIMIT {
+        return Err(CodecError::of("value", "is too long"));
+    }
+    Ok(text)
+}
+
+/// A value as it was kept; the name is for the error.
+///
+/// # Errors
+/// When it is not what [`encode_value`] writes.
+pub(super) fn decode_value<T: DeserializeOwned>(name: &str, value: &[u8]) -> Result<T, CodecError> {
+    serde_json::from_slice(value).map_err(|error| CodecError::of(name, Unreadable::from(&error)))
+}
+
 /// A history entry as it is kept.
 ///
 /// # Errors

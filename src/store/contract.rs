@@ -2,12 +2,21 @@
 //!
 //! An adapter gives a [`Fixture`] and lets [`contract_tests!`] make one test of each case.
 
+mod lessons;
 mod returns;
 mod samples;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+pub(crate) use self::lessons::{
+    a_cause_changes_only_from_what_was_known, a_lesson_is_held_once_and_in_order,
+    a_recipient_counts_once_for_a_cause_in_its_window, a_tenant_sees_its_own_lessons_only,
+    an_event_is_seen_when_it_is_committed, every_lesson_command,
+    notes_come_back_in_order_and_in_pages, of_many_who_hold_a_cause_all_lessons_are_there,
+    s1_another_generation_has_no_lessons_and_takes_none,
+    s4_a_cause_that_cannot_be_read_is_not_free, what_was_relayed_is_counted_in_its_window,
+};
 pub(crate) use self::returns::{
     a_label_keeps_its_first_text, a_set_of_recipients_expires,
     b10_a_set_of_recipients_is_read_as_written, of_many_who_name_a_tag_one_wins,
@@ -16,6 +25,7 @@ pub(crate) use self::returns::{
 pub(crate) use self::samples::{consent, event, full_record, key, keys, ledger, meta, tenant};
 
 use super::ledger::Ledger;
+use super::lessons::CauseId;
 use super::{Commit, CommitOutcome, HISTORY_LIMIT, HistoryEntry, Store, StoreError, TransactionId};
 use crate::suppression::event::{Effect, Grounds};
 use crate::suppression::{Change, Event, Finding, RecipientKey, Record, Scope, Tenant};
@@ -28,6 +38,8 @@ pub(crate) trait Fixture {
     fn set_field(&self, tenant: &Tenant, key: &RecipientKey, field: &str, value: Option<&[u8]>);
     /// Puts raw fields where the recipients of a transaction are kept, in place of all others.
     fn set_sent(&self, tenant: &Tenant, id: &TransactionId, fields: &[(&str, &str)]);
+    /// Puts a raw text where it is kept what is known of a cause.
+    fn set_hold(&self, tenant: &Tenant, cause: &CauseId, text: &str);
     /// Changes the generation that the store holds; none removes what it says about itself.
     fn set_generation(&self, generation: Option<&str>);
 }
@@ -64,6 +76,16 @@ macro_rules! contract_tests {
             of_many_who_name_a_tag_one_wins,
             s1_another_generation_has_no_sets_and_takes_none,
             s4_a_set_that_cannot_be_read_is_not_none,
+            an_event_is_seen_when_it_is_committed,
+            notes_come_back_in_order_and_in_pages,
+            what_was_relayed_is_counted_in_its_window,
+            a_recipient_counts_once_for_a_cause_in_its_window,
+            a_cause_changes_only_from_what_was_known,
+            a_lesson_is_held_once_and_in_order,
+            of_many_who_hold_a_cause_all_lessons_are_there,
+            a_tenant_sees_its_own_lessons_only,
+            s1_another_generation_has_no_lessons_and_takes_none,
+            s4_a_cause_that_cannot_be_read_is_not_free,
         );
     };
 }

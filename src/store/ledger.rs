@@ -10,10 +10,11 @@ use arc_swap::ArcSwap;
 use tokio::time::{Instant, timeout_at};
 
 use super::{
-    Commit, CommitOutcome, HistoryEntry, Store, StoreError, TransactionId, Versioned, WRITE_FACTOR,
+    Commit, CommitOutcome, HistoryEntry, Lessons, Store, StoreError, TransactionId, Versioned,
+    WRITE_FACTOR,
 };
 use crate::mail::Address;
-use crate::suppression::event::Effect;
+use crate::suppression::event::{Applied, Effect};
 use crate::suppression::{Event, EventRules, Finding, KeyMaker, RecipientKey, Record, Tenant};
 
 /// How often a write is tried while others write the same record.
@@ -111,7 +112,9 @@ impl Ledger {
         key: &RecipientKey,
         event: Event,
     ) -> Result<Recorded, StoreError> {
-        self.in_time(self.apply_and_commit(tenant, key, event.clipped()))
+        let rules = self.rules.load_full();
+        let apply = |event: &Event, record: &Record| event.apply(record, &rules);
+        self.in_time(self.commit_with(tenant, key, event.clipped(), apply))
             .await
     }
 
@@ -184,25 +187,55 @@ impl Ledger {
         self.in_time(self.store.health()).await
     }
 
-    /// From now on events are applied by these rules.
-    pub fn set_rules(&self, rules: EventRules) {
-        self.rules.store(Arc::new(rules));
+    /// What an event would do to a record, by the rules of now.
+    #[must_use]
+    pub fn preview(&self, event: &Event, record: &Record) -> Applied {
+        event.apply(record, &self.rules.load())
     }
 
-    async fn apply_and_commit(
+    /// Remembers an event that is not to count: the record stays, the history tells of it, and its
+    /// id counts no more (B4).
+    ///
+    /// # Errors
+    /// When the store does not answer in time or holds something that cannot be read.
+    pub async fn drop_event(
         &self,
         tenant: &Tenant,
         key: &RecipientKey,
         event: Event,
     ) -> Result<Recorded, StoreError> {
-        let rules = self.rules.load_full();
+        let leave = |_: &Event, record: &Record| Applied {
+            record: record.clone(),
+            effect: Effect::Dropped,
+        };
+        self.in_time(self.commit_with(tenant, key, event.clipped(), leave))
+            .await
+    }
+
+    /// What the store keeps of lessons, to be asked [within the time](Self::in_time).
+    pub(crate) fn lessons(&self) -> &dyn Lessons {
+        self.store.as_ref()
+    }
+
+    /// From now on events are applied by these rules.
+    pub fn set_rules(&self, rules: EventRules) {
+        self.rules.store(Arc::new(rules));
+    }
+
+    async fn commit_with(
+        &self,
+        tenant: &Tenant,
+        key: &RecipientKey,
+        event: Event,
+        apply: impl Fn(&Event, &Record) -> Applied,
+    ) -> Result<Recorded, StoreError> {
         let mut entry = HistoryEntry {
             event,
             effect: Effect::Changed,
         };
         for _attempt in 0..CONFLICT_LIMIT {
             let read = self.store.read(tenant, key).await?;
-            let applied = entry.event.apply(&read.record, &rules);
+            let applied = apply(&entry.event, &read.record);
             entry.effect = applied.effect;
             let commit = Commit {
                 tenant,
@@ -234,7 +267,8 @@ impl Ledger {
         )))
     }
 
-    async fn in_time<T>(
+    /// Waits for a write, or a read that is no look-up, as long as one may take.
+    pub(crate) async fn in_time<T>(
         &self,
         work: impl Future<Output = Result<T, StoreError>>,
     ) -> Result<T, StoreError> {

@@ -8,11 +8,12 @@ pub mod embedded;
 mod generation;
 pub mod identity;
 pub mod ledger;
+pub mod lessons;
 pub mod pepper;
 pub mod redis;
 
 #[cfg(test)]
-mod contract;
+pub(crate) mod contract;
 
 use std::fmt;
 use std::future::Future;
@@ -20,6 +21,8 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+
+pub use lessons::Lessons;
 
 use crate::suppression::event::Effect;
 use crate::suppression::{Event, EventId, Finding, RecipientKey, Record, Tenant};
@@ -30,7 +33,7 @@ pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 /// Where records are kept.
 ///
 /// Every adapter passes the same contract suite (`store/contract.rs`).
-pub trait Store: Send + Sync + fmt::Debug {
+pub trait Store: Lessons + Send + Sync + fmt::Debug {
     /// Says what is known of each key, in order, in one round trip.
     ///
     /// It cannot fail: what the store does not answer, or answers with something that cannot be
@@ -205,4 +208,11 @@ pub enum StoreError {
     /// It was filled with another pepper or by a newer program; waiting does not help.
     #[error("{0}")]
     Foreign(String),
+}
+
+/// Nothing more can be held; what comes is told to come again.
+fn too_much_is_held() -> StoreError {
+    StoreError::Unavailable(
+        "too many bounces are pending; decide on them with \"sendgate pending\"".to_owned(),
+    )
 }

@@ -3,52 +3,22 @@
 //! [`Event::apply`] is the only place that changes a record. Stores only read, compare and remember.
 
 mod clipped;
-
-use std::fmt;
+mod consent;
+mod id;
+mod undo;
 
 use serde::{Deserialize, Serialize};
 
-use super::record::{Bounces, Complaint, Consent, DoNotEmail, Record, Reset};
+use super::record::{Bounces, Complaint, DoNotEmail, Record, Reset};
 use super::scope::Scope;
 use crate::mail::EnhancedStatus;
 use crate::timestamp::Timestamp;
 
+pub use self::id::EventId;
+pub use self::undo::Undone;
+
 /// Longest diagnostic, reason or remark that is kept, in octets.
 pub const TEXT_LIMIT: usize = 500;
-
-/// What tells one event from another: the same event twice counts once (B4, S7).
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct EventId(String);
-
-impl EventId {
-    /// The id of the event these parts describe: equal parts, equal id.
-    #[must_use]
-    pub fn of(parts: &[&[u8]]) -> Self {
-        use sha2::{Digest, Sha256};
-        let mut hash = Sha256::new();
-        for part in parts {
-            hash.update((part.len() as u64).to_be_bytes());
-            hash.update(part);
-        }
-        let digest = hash.finalize();
-        let mut bytes = [0; 16];
-        bytes.copy_from_slice(&digest[..16]);
-        Self(super::key::RecipientKey::from_bytes(bytes).to_string())
-    }
-
-    /// The 32 hexadecimal digits.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Display for EventId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
 
 /// Something that happened to one recipient.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -140,6 +110,19 @@ pub enum Change {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         reason: Option<String>,
     },
+    /// An operator took back what was learnt by mistake.
+    Undo {
+        /// The event that is taken back.
+        event: EventId,
+        /// When that one was received.
+        of: Timestamp,
+        /// What it had done.
+        #[serde(flatten)]
+        undone: Undone,
+        /// Why.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<String>,
+    },
 }
 
 /// Why an act of consent is believed.
@@ -181,6 +164,17 @@ pub enum Coupling {
     SoftBounce,
 }
 
+impl Coupling {
+    /// Why Do Not Email is set, as its field says it.
+    const fn why(self) -> &'static str {
+        match self {
+            Self::OptOut => "opt-out",
+            Self::HardBounce => "hard bounce",
+            Self::SoftBounce => "soft bounces",
+        }
+    }
+}
+
 /// The settings that decide what an event does.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EventRules {
@@ -218,6 +212,8 @@ pub enum Effect {
     AlreadySo,
     /// Something newer stands in the record; the event is remembered and decides nothing.
     Outdated,
+    /// An operator decided that it is not to count; it is remembered and decides nothing.
+    Dropped,
 }
 
 impl Change {
@@ -232,6 +228,7 @@ impl Change {
             Self::Complaint { .. } => "complaint",
             Self::Bounce { .. } => "bounce",
             Self::ResetBounces { .. } => "reset_bounces",
+            Self::Undo { .. } => "undo",
         }
     }
 }
@@ -244,6 +241,7 @@ impl Effect {
             Self::Changed => "changed",
             Self::AlreadySo => "already_so",
             Self::Outdated => "outdated",
+            Self::Dropped => "dropped",
         }
     }
 }
@@ -263,6 +261,7 @@ impl Event {
             Change::ResetBounces { hard, soft, reason } => {
                 self.reset(&mut next, *hard, *soft, reason.as_deref())
             }
+            Change::Undo { of, undone, .. } => undone.take_back(&mut next, *of, rules),
         };
         if next.address.is_none() && next.erased.is_none() {
             next.address.clone_from(&self.address);
@@ -271,55 +270,6 @@ impl Event {
             record: next,
             effect,
         }
-    }
-
-    /// Idempotent; the first time is kept. An opt-in that is newer keeps its word, a tie suppresses.
-    fn opt_out(
-        &self,
-        record: &mut Record,
-        scope: &Scope,
-        grounds: &Grounds,
-        rules: &EventRules,
-    ) -> Effect {
-        if record
-            .opt_ins
-            .get(scope)
-            .is_some_and(|opt_in| opt_in.at > self.at)
-        {
-            return Effect::Outdated;
-        }
-        if let Some(old) = record.opt_outs.get_mut(scope) {
-            if self.at > old.newest() {
-                old.last = Some(self.at);
-            }
-            return Effect::AlreadySo;
-        }
-        record.opt_outs.insert(scope.clone(), self.consent(grounds));
-        if *scope == Scope::All {
-            self.couple(record, Coupling::OptOut, rules);
-        }
-        Effect::Changed
-    }
-
-    /// Only newer than the opt-out of the same scope. It clears neither Do Not Email nor bounces.
-    fn opt_in(&self, record: &mut Record, scope: &Scope, grounds: &Grounds) -> Effect {
-        if record
-            .opt_outs
-            .get(scope)
-            .is_some_and(|opt_out| opt_out.newest() >= self.at)
-        {
-            return Effect::Outdated;
-        }
-        if record
-            .opt_ins
-            .get(scope)
-            .is_some_and(|opt_in| opt_in.at >= self.at)
-        {
-            return Effect::AlreadySo;
-        }
-        record.opt_outs.remove(scope);
-        record.opt_ins.insert(scope.clone(), self.consent(grounds));
-        Effect::Changed
     }
 
     fn block(&self, record: &mut Record, why: &str, until: Option<Timestamp>) -> Effect {
@@ -454,11 +404,7 @@ impl Event {
         if record.do_not_email.is_some() || !rules.auto_do_not_email.contains(&axis) {
             return;
         }
-        let why = match axis {
-            Coupling::OptOut => "opt-out",
-            Coupling::HardBounce => "hard bounce",
-            Coupling::SoftBounce => "soft bounces",
-        };
+        let why = axis.why();
         record.do_not_email = Some(DoNotEmail {
             at: self.at,
             by: "auto_do_not_email".to_owned(),
@@ -466,19 +412,6 @@ impl Event {
             until: None,
             auto: true,
         });
-    }
-
-    fn consent(&self, grounds: &Grounds) -> Consent {
-        Consent {
-            at: self.at,
-            last: None,
-            via: self.via.clone(),
-            actor: self.actor.clone(),
-            campaign: grounds.campaign.as_deref().map(clip),
-            reason: grounds.reason.as_deref().map(clip),
-            comment: grounds.comment.as_deref().map(clip),
-            evidence: grounds.evidence.as_deref().map(clip),
-        }
     }
 }
 
@@ -490,7 +423,7 @@ fn unblock(record: &mut Record) -> Effect {
 }
 
 /// At most [`TEXT_LIMIT`] octets of `text`, cut between characters, control characters as spaces.
-fn clip(text: &str) -> String {
+pub(crate) fn clip(text: &str) -> String {
     let mut end = text.len().min(TEXT_LIMIT);
     while !text.is_char_boundary(end) {
         end -= 1;

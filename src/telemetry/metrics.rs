@@ -44,9 +44,13 @@ pub struct Metrics {
     upstream_idle: Gauge,
     events: Family<EventEffect, Counter>,
     reports: Family<ReportKind, Counter>,
+    bounces: Family<Blame, Counter>,
+    returns_refused: Family<Why, Counter>,
+    forwarded: Family<Outcome, Counter>,
     log_lines: Counter,
     log_lost_lines: Counter,
     store_alarm: Gauge,
+    learning_held: Gauge,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -86,6 +90,12 @@ struct EventEffect {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ReportKind {
     kind: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Blame {
+    reason: &'static str,
+    fault: &'static str,
 }
 
 impl Metrics {
@@ -161,6 +171,23 @@ impl Metrics {
         self.reports.get_or_create(&ReportKind { kind }).inc();
     }
 
+    /// A believed report told of a failed recipient: why, and whose fault it is.
+    pub fn bounce(&self, reason: &'static str, fault: &'static str) {
+        let labels = Blame { reason, fault };
+        self.bounces.get_or_create(&labels).inc();
+    }
+
+    /// A recipient was refused on a returns listener: `unsigned`, `forged`, `expired` or `domain`.
+    pub fn return_refused(&self, why: &'static str) {
+        self.returns_refused.get_or_create(&Why { why }).inc();
+    }
+
+    /// Returned mail was to be sent on: `delivered`, `deferred`, `refused`, `suppressed`, `looping` or
+    /// `unfit`.
+    pub fn forwarded(&self, outcome: &'static str) {
+        self.forwarded.get_or_create(&Outcome { outcome }).inc();
+    }
+
     /// So many lines of the suppression log were lost.
     pub fn log_lost(&self, lines: u64) {
         self.log_lost_lines.inc_by(lines);
@@ -174,6 +201,17 @@ impl Metrics {
     /// Whether the store does not answer, or is not the one we know: emptied, swapped or foreign.
     pub fn store_alarm(&self, raised: bool) {
         self.store_alarm.set(raised.into());
+    }
+
+    /// A hard bounce was held by the brake on learning.
+    pub fn held(&self) {
+        self.event("bounce", "held");
+    }
+
+    /// So many causes are held by the brake on learning, and wait for an operator.
+    pub fn holding(&self, causes: u64) {
+        self.learning_held
+            .set(i64::try_from(causes).unwrap_or(i64::MAX));
     }
 
     /// Everything, as OpenMetrics text.
@@ -257,6 +295,21 @@ impl Default for Metrics {
             ),
             events: new(r, "events", "Events that were applied to records"),
             reports: new(r, "reports", "Messages that came to a returns listener"),
+            bounces: new(
+                r,
+                "bounces",
+                "Failed recipients that believed reports told of",
+            ),
+            returns_refused: new(
+                r,
+                "returns_refused",
+                "Recipients that were refused on a returns listener",
+            ),
+            forwarded: new(
+                r,
+                "forwarded",
+                "Returned messages that were to be sent on to their sender",
+            ),
             log_lines: new(
                 r,
                 "log_lines",
@@ -271,6 +324,11 @@ impl Default for Metrics {
                 r,
                 "store_alarm",
                 "1 while the store does not answer, or is not the one we know",
+            ),
+            learning_held: new(
+                r,
+                "learning_held_causes",
+                "Causes whose hard bounces are held until an operator has looked",
             ),
             registry,
         };
@@ -329,6 +387,8 @@ mod tests {
         LogMetrics::log_lost(&metrics, 2);
         LogMetrics::log_written(&metrics, 7);
         metrics.store_alarm(true);
+        metrics.held();
+        metrics.holding(2);
         let text = metrics.encode();
         for line in [
             "sendgate_connections_open{listener=\"127.0.0.1:2525\"} 1",
@@ -350,6 +410,8 @@ mod tests {
             "sendgate_log_lines_total 7",
             "sendgate_log_lost_lines_total 2",
             "sendgate_store_alarm 1",
+            "sendgate_events_total{change=\"bounce\",effect=\"held\"} 1",
+            "sendgate_learning_held_causes 2",
             "# UNIT sendgate_lookup_duration_seconds seconds",
             "# HELP sendgate_reports Messages that came to a returns listener.",
         ] {

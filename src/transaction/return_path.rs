@@ -78,6 +78,12 @@ impl Transaction {
         self.policy.sign && self.reverse_path.address().is_some()
     }
 
+    /// Whether its header names a campaign, or another stream than mail that does not say which.
+    #[must_use]
+    pub fn is_labelled(&self) -> bool {
+        self.campaign.is_some() || self.stream.name != self.policy.stream.name
+    }
+
     /// The path that goes upstream in MAIL, with its angle brackets.
     #[must_use]
     pub fn upstream_path(&self) -> &[u8] {

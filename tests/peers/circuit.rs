@@ -14,9 +14,8 @@ use crate::harness::{Act, Client, FakeUpstream, Gateway, Options, TICK};
 /// The domain whose mail goes to the returns listener.
 pub(super) const RETURNS_DOMAIN: &str = "bounces.example.com";
 
-/// The sender of everything. Its local part is as long as any may be, and as a signed one is.
-const SENDER: &str =
-    "news4567abcdefghijklmnopqrstuvwxyz234567abcdefghijklmnopqrstuvwx@bounces.example.com";
+/// The sender of everything, whose return path the gateway does not sign when it is told so.
+const SENDER: &str = "news@bounces.example.com";
 
 /// How long a mail server may take for all of its reports. It has paces of its own: OpenSMTPD waits
 /// for three seconds before each delivery and for another one before each report.
@@ -55,9 +54,21 @@ pub(super) struct Circuit<Server> {
 }
 
 impl<Server: MailServer> Circuit<Server> {
-    /// Starts all of it.
+    /// Starts all of it. Return paths are signed, and nobody is believed without.
     #[track_caller]
     pub(super) fn start() -> Self {
+        Self::start_with("sign = true", "trusted = []")
+    }
+
+    /// The same with the sender's own return path: the mail server's reports are believed.
+    #[track_caller]
+    pub(super) fn unsigned() -> Self {
+        Self::start_with("sign = false", "trusted = [\"127.0.0.1\"]")
+    }
+
+    /// Starts all of it with these keys of `[return_path]` and of the returns listener.
+    #[track_caller]
+    fn start_with(return_path: &str, listener: &str) -> Self {
         let mailboxes = mailboxes();
         let returns = free_port();
         let server = Server::start(&Neighbours {
@@ -67,7 +78,10 @@ impl<Server: MailServer> Circuit<Server> {
         let gateway = Options::default()
             .upstream_url(&format!("smtp://127.0.0.1:{}", server.port()))
             .env("SENDGATE_RETURNS_0_LISTEN", &format!("127.0.0.1:{returns}"))
-            .extra(&format!("[return_path]\ndomain = \"{RETURNS_DOMAIN}\""))
+            .returns(listener)
+            .extra(&format!(
+                "[return_path]\ndomain = \"{RETURNS_DOMAIN}\"\n{return_path}"
+            ))
             .start();
         Self {
             gateway,
@@ -127,6 +141,15 @@ impl<Server: MailServer> Circuit<Server> {
             .iter()
             .filter(|message| message.recipients.iter().any(is_to))
             .count()
+    }
+
+    /// Whether every message went out with a return path that is not the sender's own.
+    pub(super) fn is_signed(&self) -> bool {
+        let own = format!("MAIL FROM:<{SENDER}>");
+        let messages = self.mailboxes.messages();
+        messages
+            .iter()
+            .all(|message| !message.mail.starts_with(&own))
     }
 
     /// Waits until so many reports of a kind were read and recorded; meanwhile the server tries again.

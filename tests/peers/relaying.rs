@@ -9,8 +9,8 @@ use crate::harness::{Gateway, Options, eventually};
 
 const ALIVE: &str = "alive@example.net";
 const GONE: &str = "gone@example.net";
-/// The sender of campaigns, whose bounces come back to the gateway.
-const CAMPAIGN: &str = "news@bounces.example.com";
+/// The sender of campaigns. Bounces come back to the gateway, which signs the return path.
+const CAMPAIGN: &str = "news@front.example";
 /// A person, whose bounces go to a mailbox.
 const EDITOR: &str = "editor@front.example";
 
@@ -53,11 +53,8 @@ fn a_bounce_between_two_mail_servers_stops_the_next_message() {
         arrived[0]
     );
     back.wait_for_log(&[GONE, "status=bounced"]);
-    back.wait_for_log(&[
-        "@bounces.example.com>",
-        "status=sent",
-        &returns_port.to_string(),
-    ]);
+    let bounces = "@bounces.example.com";
+    back.wait_for_log(&[bounces, "status=sent", &returns_port.to_string()]);
     wait_for_verdicts(&gateway, ALIVE, &["relay delivered"]);
     wait_for_verdicts(&gateway, GONE, &["relay delivered"]);
     let record = gateway.admin().record(GONE);
@@ -92,6 +89,35 @@ fn a_bounce_between_two_mail_servers_stops_the_next_message() {
     submit(&front, EDITOR, &[GONE]);
     let all = ["relay delivered", "reject hard_bounce", "relay delivered"];
     wait_for_verdicts(&gateway, GONE, &all);
+}
+
+/// Recipients that come one by one: the envelope goes out again with DATA in the same write, and a
+/// real mail server takes that.
+#[test]
+fn r14_postfix_takes_a_new_envelope_and_data_in_one_write() {
+    let back = Postfix::start(
+        "back.example",
+        "smtpd_reject_unlisted_recipient = no\n\
+         virtual_mailbox_domains = example.net\n\
+         virtual_mailbox_maps = inline:{ alive@example.net=alive/, other@example.net=other/ }",
+    );
+    let gateway = Options::default()
+        .upstream_url(&format!("smtp://127.0.0.1:{}", back.port()))
+        .extra("[return_path]\ndomain = \"bounces.example.com\"")
+        .start();
+    for recipients in [&["alive@example.net", "other@example.net"][..], &[ALIVE]] {
+        let mut client = gateway.client();
+        client.envelope(recipients);
+        client.data("X-Sendgate-Campaign: spring\r\nSubject: a\r\n\r\nHello.\r\n");
+        client.expect("250 ");
+        client.quit();
+    }
+    let arrived = back.wait_for_mail("alive", 2);
+    assert_eq!(back.wait_for_mail("other", 1).len(), 1);
+    for message in arrived {
+        assert!(message.contains("@bounces.example.com>"), "{message}");
+        assert!(!message.contains("X-Sendgate"), "{message}");
+    }
 }
 
 /// Hands a message to a Postfix, as an application does.

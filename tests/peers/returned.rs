@@ -33,18 +33,43 @@ impl MailServer for Postfix {
 }
 
 #[test]
-fn b3_what_postfix_sends_back_is_understood() {
-    understands(&Circuit::<Postfix>::start());
+fn b3_b9_b10_what_postfix_sends_back_is_understood() {
+    understands_signed(&Circuit::<Postfix>::start());
 }
 
 #[test]
-fn b3_what_exim_sends_back_is_understood() {
-    understands(&Circuit::<Exim>::start());
+fn b3_b9_b10_what_exim_sends_back_is_understood() {
+    understands_signed(&Circuit::<Exim>::start());
 }
 
 #[test]
-fn b3_what_opensmtpd_sends_back_is_understood() {
-    understands(&Circuit::<OpenSmtpd>::start());
+fn b3_b9_b10_what_opensmtpd_sends_back_is_understood() {
+    understands_signed(&Circuit::<OpenSmtpd>::start());
+}
+
+#[test]
+fn b3_what_postfix_sends_back_to_a_return_path_of_ones_own_is_understood() {
+    understands_unsigned(&Circuit::<Postfix>::unsigned());
+}
+
+#[test]
+fn b3_what_exim_sends_back_to_a_return_path_of_ones_own_is_understood() {
+    understands_unsigned(&Circuit::<Exim>::unsigned());
+}
+
+#[test]
+fn b3_what_opensmtpd_sends_back_to_a_return_path_of_ones_own_is_understood() {
+    understands_unsigned(&Circuit::<OpenSmtpd>::unsigned());
+}
+
+fn understands_signed(circuit: &Circuit<impl MailServer>) {
+    understands(circuit);
+    assert!(circuit.is_signed());
+}
+
+fn understands_unsigned(circuit: &Circuit<impl MailServer>) {
+    understands(circuit);
+    assert!(!circuit.is_signed());
 }
 
 /// Every kind of mailbox, each in a message of its own and all in one, teaches what is true and no

@@ -32,7 +32,9 @@ const VENDOR_FIELD: &str = "x-failed-recipients";
 /// Reads the report, if the message is one.
 pub(super) fn read(message: &Message<'_>, limits: &Limits) -> Option<Report> {
     let texts = || body::texts(message, limits);
-    if let Some(report) = texts().find_map(|text| notification::read(&text, limits)) {
+    if body::begins_as_json(message)
+        && let Some(report) = texts().find_map(|text| notification::read(&text, limits))
+    {
         return Some(report);
     }
     let header = Header::of(message.fields());
@@ -42,7 +44,9 @@ pub(super) fn read(message: &Message<'_>, limits: &Limits) -> Option<Report> {
     let named = header.failed_recipients(limits);
     if !named.is_empty() {
         let text = texts().next().unwrap_or_default();
-        return Some(report(&header, &text, named, limits));
+        let words = without_returned_message(&text);
+        let findings = scan(words, limits.recipient_limit);
+        return Some(report(&header, words, &findings, named, limits));
     }
     for text in texts() {
         let words = without_returned_message(&text);
@@ -55,7 +59,7 @@ pub(super) fn read(message: &Message<'_>, limits: &Limits) -> Option<Report> {
         }
         let named = header.named(&findings, &text, limits);
         if !named.is_empty() {
-            return Some(report(&header, &text, named, limits));
+            return Some(report(&header, words, &findings, named, limits));
         }
     }
     None
@@ -63,7 +67,7 @@ pub(super) fn read(message: &Message<'_>, limits: &Limits) -> Option<Report> {
 
 /// Whether the author is a mail server.
 pub(super) fn is_from_mail_server(fields: &[Field<'_>]) -> bool {
-    author(fields) == Author::Server
+    author(fields) >= Author::Server
 }
 
 /// What the header of the report tells.
@@ -118,6 +122,7 @@ impl<'a> Header<'a> {
             // Automatic replies have no return path either, and their authors write what they like.
             Author::Perhaps if self.is_reply() => says_so && status_in(words).is_some(),
             Author::Perhaps => says_so,
+            Author::Daemon => true,
             Author::Server => {
                 says_so
                     || findings.hint
@@ -163,7 +168,7 @@ impl<'a> Header<'a> {
 
     /// Those whom the words name; where they name nobody, whom the subject or the returned message does.
     fn named(&self, findings: &Findings<'_>, text: &str, limits: &Limits) -> Vec<Identified> {
-        let loosely = self.author == Author::Server || findings.is_report();
+        let loosely = self.author >= Author::Server || findings.is_report();
         let named = findings.recipients(&self.own, loosely);
         if !named.is_empty() {
             let identified = |named: &&Named<'_>| Identified {
@@ -191,7 +196,7 @@ impl<'a> Header<'a> {
 
     /// The address of a mailbox that a server names without its own domain.
     fn own_mailbox(&self, findings: &Findings<'_>) -> Option<String> {
-        let mailbox = findings.mailbox.filter(|_| self.author == Author::Server)?;
+        let mailbox = findings.mailbox.filter(|_| self.author >= Author::Server)?;
         let (_, domain) = bare_address(first(self.fields, "from")?).rsplit_once('@')?;
         Some(format!("{mailbox}@{domain}"))
     }
@@ -202,16 +207,21 @@ impl<'a> Header<'a> {
 /// The field tells who, never what happened.
 fn only_addressee(returned: &str, limits: &Limits) -> Option<String> {
     let start = returned.find("\nTo:").map(|at| at + 1)?;
-    let to = fields(returned[start..].as_bytes(), limits.header_limit).next()?;
+    let to = fields(&returned.as_bytes()[start..], limits.header_limit).next()?;
     (to.value.matches('@').count() == 1)
         .then(|| address::first_in(&to.value).map(|found| found.address.to_owned()))
         .flatten()
 }
 
 /// Puts the report together: what the words tell of each recipient decides its cause.
-fn report(header: &Header<'_>, text: &str, named: Vec<Identified>, limits: &Limits) -> Report {
-    let words = without_returned_message(text);
-    let action = action(&header.subject, &scan(words, 1));
+fn report(
+    header: &Header<'_>,
+    words: &str,
+    findings: &Findings<'_>,
+    named: Vec<Identified>,
+    limits: &Limits,
+) -> Report {
+    let action = action(&header.subject, findings);
     let mut report = Report::empty(match action {
         Action::Delayed => Kind::Delayed,
         Action::Delivered => Kind::Delivered,

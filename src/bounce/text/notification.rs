@@ -197,10 +197,10 @@ fn delivered(delivery: Delivery, limits: &Limits) -> Report {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bounce::{Cause, Effect};
+    use crate::bounce::{Cause, Effect, Reader};
 
     fn check(json: &str, kind: Kind, reason: Cause, effect: Effect) {
-        let report = read(json, &Limits::default()).unwrap();
+        let report = Reader::default().judge(read(json, &Limits::default()).unwrap());
         assert_eq!(report.kind, kind, "{json}");
         assert_eq!(report.recipients[0].address, "a@example.com");
         assert_eq!(report.recipients[0].reason, reason, "{json}");

@@ -3,7 +3,7 @@
 use crate::cli::text::{columns, moment, plain, reason, verdict};
 use crate::http::answer::{Changed, History, Mailability, Outcome, Recipient, Ruling};
 use crate::store::HistoryEntry;
-use crate::suppression::event::{BounceKind, Effect, Grounds};
+use crate::suppression::event::{BounceKind, Effect, Grounds, Undone};
 use crate::suppression::record::{Bounces, Complaint, Consent, DoNotEmail, Reset};
 use crate::suppression::{Change, Record, Scope, Verdict};
 use crate::timestamp::Timestamp;
@@ -224,6 +224,7 @@ fn happening(entry: &HistoryEntry) -> Vec<String> {
         Effect::Changed => "changed",
         Effect::AlreadySo => "already so",
         Effect::Outdated => "outdated",
+        Effect::Dropped => "dropped",
     };
     vec![
         moment(event.at),
@@ -284,6 +285,21 @@ fn change(change: &Change) -> (String, Vec<String>) {
                 _ => "reset bounces",
             };
             (what.to_owned(), grounds([("reason", reason.as_deref())]))
+        }
+        Change::Undo {
+            of, undone, reason, ..
+        } => {
+            let what = match undone {
+                Undone::Bounce { kind } => match kind {
+                    BounceKind::Hard => "undo hard bounce".to_owned(),
+                    BounceKind::Soft => "undo soft bounce".to_owned(),
+                },
+                Undone::Complaint { .. } => "undo complaint".to_owned(),
+                Undone::OptOut { scope } => format!("undo opt-out {}", covered(scope)),
+            };
+            let mut details = vec![format!("of {}", moment(*of))];
+            details.extend(grounds([("reason", reason.as_deref())]));
+            (what, details)
         }
     }
 }

@@ -18,6 +18,13 @@ pub(super) fn check(config: &Config, findings: &mut Findings) {
             "must be more than 0: a report that comes twice would count twice (B4)",
         );
     }
+    let window = config.learning.brake_window;
+    if window < Duration::from_secs(60) || window > Duration::from_secs(24 * 60 * 60) {
+        findings.add(
+            learning("brake_window"),
+            "must be between 1m and 24h; brake_recipients = 0 switches the brake off",
+        );
+    }
 }
 
 fn check_limits(config: &Config, findings: &mut Findings) {

@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use super::{Findings, KeyPath};
 use crate::config::{Config, TlsMode, UpstreamUrl};
+use crate::mail::Address;
 
 pub(super) fn check(config: &Config, findings: &mut Findings) {
     check_collisions(config, findings);
@@ -24,6 +25,15 @@ pub(super) fn check(config: &Config, findings: &mut Findings) {
                 .key("domains")
                 .index(place);
             findings.domain(path, domain);
+        }
+        for (place, address) in listener.feedback.iter().enumerate() {
+            if Address::parse(address).is_err() {
+                let path = KeyPath::of("returns").index(index).key("feedback");
+                findings.add(
+                    path.index(place),
+                    format!("`{address}` is not an address; write local-part@domain"),
+                );
+            }
         }
     }
 }

@@ -5,6 +5,8 @@ use password_hash::phc::PasswordHash;
 
 use super::{Findings, KeyPath, nearest};
 use crate::config::{Config, OnUnavailable, derived};
+use crate::mail::Address;
+use crate::mail::address::canonical_domain;
 use crate::suppression::StreamClass;
 
 pub(super) fn check(config: &Config, findings: &mut Findings) {
@@ -88,6 +90,33 @@ fn check_users(config: &Config, findings: &mut Findings) {
         for (place, stream) in user.streams.iter().flatten().enumerate() {
             check_reference(config, path().key("streams").index(place), stream, findings);
         }
+        if let Some(mailbox) = &user.forward_to {
+            check_forward_to(config, path().key("forward_to"), mailbox, findings);
+        }
+    }
+}
+
+/// What is sent on must leave: at a domain that comes back to us it would go round and round.
+fn check_forward_to(config: &Config, path: KeyPath, mailbox: &str, findings: &mut Findings) {
+    let Ok(address) = Address::parse(mailbox) else {
+        findings.add(
+            path,
+            format!("`{mailbox}` is not an address; write local-part@domain"),
+        );
+        return;
+    };
+    let listeners = config.returns.iter().flat_map(|one| &one.domains);
+    let comes_back = listeners
+        .chain(&config.return_path.domain)
+        .any(|domain| canonical_domain(domain).is_ok_and(|domain| domain == address.domain()));
+    if comes_back {
+        findings.add(
+            path,
+            format!(
+                "{} is a domain of our own returns listener; mail would loop (R10)",
+                address.domain()
+            ),
+        );
     }
 }
 

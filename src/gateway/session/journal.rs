@@ -48,6 +48,11 @@ impl Session {
             self.context
                 .metrics
                 .verdict(&transaction.stream.name, entry.verdict, entry.reason);
+            let delivered = entry.outcome == Some(Outcome::Delivered);
+            if let Some(address) = recipient.path.address().filter(|_| delivered) {
+                let tenant = &transaction.policy.tenant;
+                self.context.learner.relayed(tenant, address.domain());
+            }
             self.context.log.write(entry);
         }
         if !transaction.recipients.is_empty() {
@@ -133,7 +138,7 @@ fn name(transaction: &Transaction, outcome: Outcome) -> &'static str {
 }
 
 /// A name for a transaction: unique in this process, and hardly ever met twice anywhere.
-pub(super) fn transaction_id() -> String {
+pub(in crate::gateway) fn transaction_id() -> String {
     static COUNTER: AtomicU64 = AtomicU64::new(0);
     static PROCESS: LazyLock<u32> = LazyLock::new(std::process::id);
     const DIGITS: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";

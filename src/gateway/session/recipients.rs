@@ -4,6 +4,8 @@ use std::time::Instant;
 
 use super::{Current, Session};
 use crate::bounce::{Effect, Refusal, classify_refusal};
+use crate::learning::cause::host_named;
+use crate::learning::{Learnt, Source};
 use crate::mail::{Address, ForwardPath};
 use crate::smtp::{RcptParameters, Reply, UpstreamReply};
 use crate::suppression::event::BounceKind;
@@ -179,21 +181,35 @@ impl Session {
             return;
         }
         let text = reply.text();
+        let host = host_named(&text);
         let refusal = Refusal {
             status: reply.status(),
             reply_code: Some(reply.code()),
             text: &text,
-            hosts: &[],
+            hosts: &[host.unwrap_or_default(), address.domain()],
         };
-        let kind = match classify_refusal(&refusal, &self.settings.bounce_rules).effect {
+        let understood = classify_refusal(&refusal, &self.settings.bounce_rules);
+        let kind = match understood.effect {
             Effect::Hard => BounceKind::Hard,
             Effect::Soft => BounceKind::Soft,
             Effect::None | Effect::Complaint | Effect::OptOut => return,
         };
-        let event = refusal_event(&transaction.id, &key, address, kind, reply, &text);
+        let mut event = refusal_event(&transaction.id, &key, address, kind, reply, &text);
+        if let Change::Bounce { reason, .. } = &mut event.change {
+            *reason = Some(understood.cause.name().to_owned());
+        }
+        let source = Source {
+            provider: address.domain().to_owned(),
+            host: host.map_or_else(|| self.settings.upstream.address(), str::to_owned),
+            words: text.clone(),
+        };
         let tenant = &transaction.policy.tenant;
-        match self.context.ledger.record(tenant, &key, event).await {
-            Ok(recorded) => self.context.metrics.recorded("bounce", recorded.effect),
+        let learner = &self.context.learner;
+        match learner.learn(tenant, &key, event, &source).await {
+            Ok(Learnt::Recorded(recorded)) => {
+                self.context.metrics.recorded("bounce", recorded.effect);
+            }
+            Ok(Learnt::Held) => {}
             // The client hears the upstream's refusal all the same, and the next one is learnt from.
             Err(error) => tracing::warn!(%error, %key, "a refusal could not be recorded"),
         }

@@ -38,8 +38,14 @@ impl Session {
         if !self.signs(transaction) {
             return false;
         }
-        let tag = self.tag(transaction, self.label(transaction)).await;
-        let (tag, subject) = (tag.unwrap_or(0), transaction.subject());
+        let tag = match &transaction.signed {
+            Some(signed) if !transaction.is_labelled() => signed.token.label,
+            _ => {
+                let tag = self.tag(transaction, self.label(transaction)).await;
+                tag.unwrap_or(0)
+            }
+        };
+        let subject = transaction.subject();
         if transaction.is_signed_for(subject.as_ref(), tag) {
             return false;
         }

@@ -42,6 +42,7 @@ impl Server {
         self.secure = true;
         self.authenticated = false;
         self.greeted = false;
+        self.dialect = None;
         self.state = State::AwaitHello;
         self.held = None;
         self.input.clear();
@@ -122,6 +123,7 @@ impl Server {
             }
             (Kind::Xclient, 200..300) => {
                 self.greeted = false;
+                self.dialect = None;
                 self.authenticated = false;
                 self.state = State::AwaitHello;
             }
@@ -132,7 +134,12 @@ impl Server {
                     *accepted += 1;
                 }
             }
-            (Kind::Data, 354) => self.state = State::Body(BodyReader::new(self.options.body)),
+            (Kind::Data, 354) => {
+                if let State::Transaction { accepted } = self.state {
+                    self.addressees = accepted;
+                }
+                self.state = State::Body(BodyReader::new(self.options.body));
+            }
             // The message was answered; whatever the answer, the transaction is over.
             (Kind::Data | Kind::EndOfData, _) => self.state = State::Idle,
             _ => {}

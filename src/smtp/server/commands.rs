@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 
-use super::{CloseReason, Event, Kind, Server, State};
-use crate::mail::EnhancedStatus;
+use super::{CloseReason, Dialect, Event, Kind, Server, State};
+use crate::mail::{EnhancedStatus, PathError};
 use crate::smtp::command::{Command, CommandError, Mechanism, Xclient};
 use crate::smtp::reply::Reply;
 use crate::smtp::sasl::{Exchange, Step};
@@ -32,13 +32,25 @@ impl Server {
     }
 
     fn not_a_command(&mut self, error: CommandError) -> Option<Event> {
-        self.answer(error.reply());
+        let unreadable = matches!(
+            error,
+            CommandError::ForwardPath(PathError::Address(_) | PathError::TooLong)
+        );
+        match &self.options.bad_recipient {
+            Some(reply) if unreadable => {
+                let reply = reply.clone();
+                self.errors += 1;
+                self.answer(reply);
+            }
+            _ => self.answer(error.reply()),
+        }
         (error == CommandError::Http).then(|| self.close(CloseReason::NotSmtp))
     }
 
     fn command(&mut self, command: Command) -> Option<Event> {
         match command {
-            Command::Hello { name, extended } => self.hello(name, extended),
+            Command::Hello { name, extended } => self.hello(Dialect::Smtp, name, extended),
+            Command::LocalHello { name } => self.hello(Dialect::Lmtp, name, true),
             Command::StartTls => self.start_tls(),
             Command::Auth { mechanism, initial } => self.auth(mechanism, initial.as_ref()),
             Command::Xclient(said) => self.xclient(said),
@@ -91,10 +103,19 @@ impl Server {
         self.count_junk()
     }
 
-    fn hello(&mut self, name: String, extended: bool) -> Option<Event> {
+    fn hello(&mut self, dialect: Dialect, name: String, extended: bool) -> Option<Event> {
+        if dialect == Dialect::Lmtp && !self.options.lmtp {
+            return self.refuse(500, EnhancedStatus::of(5, 5, 2), "Command not recognized");
+        }
         if self.has_early_input() {
             return Some(self.too_early());
         }
+        // RFC 2033 §4.1: an LMTP session has no EHLO, and an SMTP session no LHLO.
+        if self.dialect.is_some_and(|spoken| spoken != dialect) {
+            let text = "This session has another protocol";
+            return self.refuse(503, EnhancedStatus::of(5, 5, 1), text);
+        }
+        self.dialect = Some(dialect);
         self.end_transaction();
         self.wait_for(Kind::Hello);
         // The first EHLO opens the session; each further one does nothing new.
@@ -248,7 +269,9 @@ impl Server {
         }
         match self.state {
             State::Transaction { accepted: 0 } => {
-                self.refuse(554, EnhancedStatus::of(5, 5, 1), "No valid recipients")
+                // RFC 2033 §4.2 demands another code than RFC 5321 §3.3 allows.
+                let code = if self.is_lmtp() { 503 } else { 554 };
+                self.refuse(code, EnhancedStatus::of(5, 5, 1), "No valid recipients")
             }
             State::Transaction { .. } => {
                 self.wait_for(Kind::Data);

@@ -2,6 +2,7 @@ use proptest::prelude::*;
 
 use super::*;
 
+mod lmtp;
 mod misuse;
 use crate::smtp::command::Command;
 
@@ -19,6 +20,8 @@ fn options() -> ServerOptions {
         require_tls: false,
         auth: true,
         xclient: false,
+        lmtp: false,
+        bad_recipient: None,
     }
 }
 

@@ -4,6 +4,7 @@
 //! into one transaction, so that many of them share one sync of the disk.
 
 mod file;
+mod lessons;
 mod returns;
 mod tables;
 mod writer;
@@ -17,11 +18,12 @@ use redb::{ReadTransaction, WriteTransaction};
 use self::file::DatabaseFile;
 use self::writer::{Writer, Written};
 use super::generation::{Alarm, Generation};
+use super::lessons::{CauseId, HoldChange, Lesson, Notes, Pending, Place, Tallied, Tally};
 use super::{
-    BoxFuture, Commit, CommitOutcome, HistoryEntry, Meta, Store, StoreError, TransactionId,
-    Versioned, codec,
+    BoxFuture, Commit, CommitOutcome, HistoryEntry, Lessons, Meta, Store, StoreError,
+    TransactionId, Versioned, codec,
 };
-use crate::suppression::{Finding, RecipientKey, Tenant};
+use crate::suppression::{EventId, Finding, RecipientKey, Tenant};
 use crate::timestamp::Timestamp;
 
 /// A store in one file. Dropping it finishes what was accepted and closes the file.
@@ -243,6 +245,117 @@ impl Store for EmbeddedStore {
 
     fn health(&self) -> BoxFuture<'_, Result<(), StoreError>> {
         Box::pin(async move { self.answer(|_| Ok(Ok(()))) })
+    }
+}
+
+impl Lessons for EmbeddedStore {
+    fn is_seen<'a>(
+        &'a self,
+        tenant: &'a Tenant,
+        key: &'a RecipientKey,
+        event: &'a EventId,
+    ) -> BoxFuture<'a, Result<bool, StoreError>> {
+        Box::pin(async move {
+            let now = Timestamp::now();
+            self.answer(|transaction| lessons::is_seen(transaction, tenant, key, event, now))
+        })
+    }
+
+    fn note<'a>(
+        &'a self,
+        tenant: &'a Tenant,
+        lesson: &'a Lesson,
+    ) -> BoxFuture<'a, Result<(), StoreError>> {
+        Box::pin(async move {
+            let (tenant, text) = (tenant.clone(), codec::encode_value(lesson)?);
+            self.write(move |transaction, now| {
+                lessons::note(transaction, &tenant, text.as_bytes(), now)
+            })
+            .await
+        })
+    }
+
+    fn notes<'a>(
+        &'a self,
+        tenant: &'a Tenant,
+        from: Place,
+        limit: usize,
+    ) -> BoxFuture<'a, Result<Notes, StoreError>> {
+        Box::pin(async move {
+            self.answer(|transaction| lessons::notes(transaction, tenant, from, limit))
+        })
+    }
+
+    fn count_relayed<'a>(
+        &'a self,
+        tenant: &'a Tenant,
+        counts: &'a [(String, u64)],
+        now: Timestamp,
+        window: Duration,
+    ) -> BoxFuture<'a, Result<(), StoreError>> {
+        Box::pin(async move {
+            let (tenant, counts) = (tenant.clone(), counts.to_vec());
+            self.write(move |transaction, _| {
+                lessons::count_relayed(transaction, &tenant, &counts, now, window)
+            })
+            .await
+        })
+    }
+
+    fn tally<'a>(&'a self, tally: &'a Tally<'a>) -> BoxFuture<'a, Result<Tallied, StoreError>> {
+        Box::pin(async move {
+            let count = lessons::Count {
+                tenant: tally.tenant.clone(),
+                cause: tally.cause.clone(),
+                key: *tally.key,
+                provider: tally.provider.to_owned(),
+                now: tally.now,
+                window: tally.window,
+            };
+            self.write(move |transaction, _| lessons::tally(transaction, &count))
+                .await
+        })
+    }
+
+    fn holds<'a>(&'a self, tenant: &'a Tenant) -> BoxFuture<'a, Result<Vec<Pending>, StoreError>> {
+        Box::pin(async move { self.answer(|transaction| lessons::holds(transaction, tenant)) })
+    }
+
+    fn change_hold<'a>(
+        &'a self,
+        change: &'a HoldChange<'a>,
+    ) -> BoxFuture<'a, Result<bool, StoreError>> {
+        Box::pin(async move {
+            let change = lessons::Change::of(change)?;
+            self.write(move |transaction, _| lessons::change_hold(transaction, &change))
+                .await
+        })
+    }
+
+    fn held<'a>(
+        &'a self,
+        tenant: &'a Tenant,
+        cause: &'a CauseId,
+        limit: usize,
+    ) -> BoxFuture<'a, Result<Vec<Lesson>, StoreError>> {
+        Box::pin(async move {
+            self.answer(|transaction| lessons::held(transaction, tenant, cause, limit))
+        })
+    }
+
+    fn release<'a>(
+        &'a self,
+        tenant: &'a Tenant,
+        cause: &'a CauseId,
+        events: &'a [EventId],
+    ) -> BoxFuture<'a, Result<(), StoreError>> {
+        Box::pin(async move {
+            let (tenant, cause, events) = (tenant.clone(), cause.clone(), events.to_vec());
+            self.write(move |transaction, _| {
+                lessons::release(transaction, &tenant, &cause, &events)
+            })
+            .await
+        })
     }
 }
 

@@ -4,7 +4,7 @@ use redb::{ReadTransaction, ReadableTable, TableDefinition, TableError, WriteTra
 
 use super::super::codec::{self, CodecError};
 use super::super::{CommitOutcome, HISTORY_LIMIT, HistoryEntry, Meta, StoreError, Versioned};
-use super::returns;
+use super::{lessons, returns};
 use crate::suppression::{Finding, RecipientKey, Tenant};
 use crate::timestamp::Timestamp;
 
@@ -45,7 +45,8 @@ pub(super) fn create(transaction: &WriteTransaction) -> Result<(), redb::Error> 
     transaction.open_table(SEEN)?;
     transaction.open_table(EXPIRY)?;
     transaction.open_table(META)?;
-    returns::create(transaction)
+    returns::create(transaction)?;
+    lessons::create(transaction)
 }
 
 /// What is known of each key. One that cannot be read spoils only itself (S4).

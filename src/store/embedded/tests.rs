@@ -62,6 +62,15 @@ impl Fixture for Embedded {
         self.store.file.write(change).unwrap();
     }
 
+    fn set_hold(&self, tenant: &Tenant, cause: &CauseId, text: &str) {
+        let change = |transaction: &redb::WriteTransaction| {
+            let mut holds = transaction.open_table(lessons::HOLDS)?;
+            holds.insert((tenant.as_str(), cause.as_str()), text.as_bytes())?;
+            Ok(())
+        };
+        self.store.file.write(change).unwrap();
+    }
+
     fn set_generation(&self, generation: Option<&str>) {
         let change = |transaction: &redb::WriteTransaction| {
             let mut table = transaction.open_table(tables::META)?;

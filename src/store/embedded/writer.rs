@@ -10,7 +10,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::super::StoreError;
 use super::file::DatabaseFile;
-use super::{returns, tables, unavailable};
+use super::{lessons, returns, tables, unavailable};
 use crate::timestamp::Timestamp;
 
 /// Most writes of one transaction.
@@ -170,7 +170,8 @@ fn write(
     // More than were added, so that what is remembered cannot grow for ever.
     let limit = 2 * batch.len() + 16;
     tables::prune(transaction, now, limit)?;
-    returns::prune(transaction, now, limit)
+    returns::prune(transaction, now, limit)?;
+    lessons::prune(transaction, now, limit)
 }
 
 /// The error for one more of those who wait.

@@ -5,7 +5,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use super::super::contract::{event, key, keys, tenant};
 use super::super::{BoxFuture, Meta};
 use super::*;
+use crate::store::lessons::{CauseId, HoldChange, Lesson, Notes, Pending, Place, Tallied, Tally};
+use crate::suppression::EventId;
 use crate::suppression::event::Coupling;
+use crate::timestamp::Timestamp;
 
 /// A store that does what it is told to do next; told nothing, it never answers.
 #[derive(Debug, Default)]
@@ -125,6 +128,70 @@ impl Store for Scripted {
     fn expect_generation(&self, _: &str) {}
 
     fn health(&self) -> BoxFuture<'_, Result<(), StoreError>> {
+        never()
+    }
+}
+
+impl Lessons for Scripted {
+    fn is_seen<'a>(
+        &'a self,
+        _: &'a Tenant,
+        _: &'a RecipientKey,
+        _: &'a EventId,
+    ) -> BoxFuture<'a, Result<bool, StoreError>> {
+        never()
+    }
+
+    fn note<'a>(&'a self, _: &'a Tenant, _: &'a Lesson) -> BoxFuture<'a, Result<(), StoreError>> {
+        never()
+    }
+
+    fn notes<'a>(
+        &'a self,
+        _: &'a Tenant,
+        _: Place,
+        _: usize,
+    ) -> BoxFuture<'a, Result<Notes, StoreError>> {
+        never()
+    }
+
+    fn count_relayed<'a>(
+        &'a self,
+        _: &'a Tenant,
+        _: &'a [(String, u64)],
+        _: Timestamp,
+        _: Duration,
+    ) -> BoxFuture<'a, Result<(), StoreError>> {
+        never()
+    }
+
+    fn tally<'a>(&'a self, _: &'a Tally<'a>) -> BoxFuture<'a, Result<Tallied, StoreError>> {
+        never()
+    }
+
+    fn holds<'a>(&'a self, _: &'a Tenant) -> BoxFuture<'a, Result<Vec<Pending>, StoreError>> {
+        never()
+    }
+
+    fn change_hold<'a>(&'a self, _: &'a HoldChange<'a>) -> BoxFuture<'a, Result<bool, StoreError>> {
+        never()
+    }
+
+    fn held<'a>(
+        &'a self,
+        _: &'a Tenant,
+        _: &'a CauseId,
+        _: usize,
+    ) -> BoxFuture<'a, Result<Vec<Lesson>, StoreError>> {
+        never()
+    }
+
+    fn release<'a>(
+        &'a self,
+        _: &'a Tenant,
+        _: &'a CauseId,
+        _: &'a [EventId],
+    ) -> BoxFuture<'a, Result<(), StoreError>> {
         never()
     }
 }

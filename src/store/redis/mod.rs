@@ -6,6 +6,7 @@
 mod bounded;
 mod connect;
 mod guarded;
+mod lessons;
 mod link;
 mod options;
 mod replies;
@@ -212,8 +213,7 @@ impl Store for RedisStore {
         key: &'a RecipientKey,
     ) -> BoxFuture<'a, Result<Versioned, StoreError>> {
         Box::pin(async move {
-            let mut commands = redis::pipe();
-            commands.cmd("HGET").arg(META).arg("generation");
+            let mut commands = commands();
             commands.cmd("HGETALL").arg(name(tenant, key, "record"));
             let found = self.checked(&commands, self.write_timeout()).await?;
             replies::record(found.first().unwrap_or(&Value::Nil))
@@ -234,8 +234,7 @@ impl Store for RedisStore {
         limit: usize,
     ) -> BoxFuture<'a, Result<Vec<HistoryEntry>, StoreError>> {
         Box::pin(async move {
-            let mut commands = redis::pipe();
-            commands.cmd("HGET").arg(META).arg("generation");
+            let mut commands = commands();
             commands
                 .cmd("XREVRANGE")
                 .arg(name(tenant, key, "history"))
@@ -318,13 +317,18 @@ impl Store for RedisStore {
 
     fn health(&self) -> BoxFuture<'_, Result<(), StoreError>> {
         Box::pin(async move {
-            let mut commands = redis::pipe();
-            commands.cmd("HGET").arg(META).arg("generation");
-            self.checked(&commands, self.write_timeout())
+            self.checked(&commands(), self.write_timeout())
                 .await
                 .map(|_| ())
         })
     }
+}
+
+/// Commands of which the first asks for the generation, as [`RedisStore::checked`] wants them.
+fn commands() -> redis::Pipeline {
+    let mut commands = redis::pipe();
+    commands.cmd("HGET").arg(META).arg("generation");
+    commands
 }
 
 /// The names of one recipient's keys share a hash tag, so that one script may write them all.

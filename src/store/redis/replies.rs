@@ -33,16 +33,36 @@ pub(super) fn record(reply: &Value) -> Result<Versioned, StoreError> {
 
 /// A history, read from what XREVRANGE replied.
 pub(super) fn history(reply: &Value) -> Result<Vec<HistoryEntry>, StoreError> {
+    entries(reply, b"entry")?
+        .into_iter()
+        .map(|(_, value)| Ok(codec::decode_entry(value)?))
+        .collect()
+}
+
+/// The entries of a stream that have one field of this name: their ids and values.
+pub(super) fn entries<'a>(reply: &'a Value, name: &[u8]) -> Result<Vec<Pair<'a>>, StoreError> {
     array(reply)?
         .iter()
         .map(|entry| {
-            let [_id, content] = array(entry)? else {
+            let [Value::BulkString(id), content] = array(entry)? else {
                 return Err(unexpected());
             };
             match pairs(content)?.as_slice() {
-                [(b"entry", value)] => Ok(codec::decode_entry(value)?),
+                [(field, value)] if *field == name => Ok((id.as_slice(), *value)),
                 _ => Err(unexpected()),
             }
+        })
+        .collect()
+}
+
+/// Texts, none of them missing.
+pub(super) fn texts(reply: &Value) -> Result<Vec<&[u8]>, StoreError> {
+    array(reply)?
+        .iter()
+        .map(|text| {
+            optional_text(text)?.ok_or_else(|| {
+                StoreError::Corrupt("a value is too long, or was just taken away".to_owned())
+            })
         })
         .collect()
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use redis::Value;
 
 use super::guarded::Batch;
-use super::{META, REMEMBER_LIMIT, RedisStore, replies};
+use super::{REMEMBER_LIMIT, RedisStore, replies};
 use crate::store::{StoreError, TransactionId, codec};
 use crate::suppression::{RecipientKey, Tenant};
 
@@ -35,8 +35,7 @@ impl RedisStore {
         tenant: &Tenant,
         id: &TransactionId,
     ) -> Result<Option<Vec<RecipientKey>>, StoreError> {
-        let mut commands = redis::pipe();
-        commands.cmd("HGET").arg(META).arg("generation");
+        let mut commands = super::commands();
         commands.cmd("HGETALL").arg(sent_name(tenant, id));
         let found = self.checked(&commands, self.write_timeout()).await?;
         let fields = replies::pairs(found.first().unwrap_or(&Value::Nil))?;
@@ -69,8 +68,7 @@ impl RedisStore {
         tag: u32,
     ) -> Result<Option<String>, StoreError> {
         let (name, field) = (labels_name(tenant), label_field(tag));
-        let mut commands = redis::pipe();
-        commands.cmd("HGET").arg(META).arg("generation");
+        let mut commands = super::commands();
         // A text that is too long to be read comes as nothing at all: its length tells.
         commands.cmd("HSTRLEN").arg(&name).arg(&field);
         commands.cmd("HGET").arg(&name).arg(&field);

@@ -12,6 +12,7 @@ use std::time::Instant;
 use self::server::RedisServer;
 use super::super::contract::{self, Fixture, contract_tests, event, key, ledger, meta, tenant};
 use super::super::identity::Identity;
+use super::super::lessons::CauseId;
 use super::*;
 
 /// How long anything in these tests may take before it has failed.
@@ -92,6 +93,12 @@ impl Fixture for RedisFixture {
         for (field, value) in fields {
             self.server.command_of(&["HSET", &name, field, value]);
         }
+    }
+
+    fn set_hold(&self, tenant: &Tenant, cause: &CauseId, text: &str) {
+        let pending = format!("sendgate:{tenant}:pending");
+        self.server
+            .command_of(&["HSET", &pending, cause.as_str(), text]);
     }
 
     fn set_generation(&self, generation: Option<&str>) {
@@ -281,7 +288,7 @@ async fn a_password_is_needed_and_given() {
 async fn a_user_with_the_needed_rights_only_can_do_everything() {
     let fixture = fixture();
     let reply = fixture.server.command(
-        "ACL SETUSER gate on >p ~sendgate:* +hget +hgetall +hset +hsetnx +hstrlen +del +exists +set +pexpire +xadd +xrevrange +eval +evalsha",
+        "ACL SETUSER gate on >p ~sendgate:* +hget +hgetall +hset +hsetnx +hstrlen +hmget +hincrby +hdel +hlen +del +exists +set +pexpire +xadd +xtrim +xrange +xrevrange +zadd +zcard +zrange +zrem +zremrangebyscore +zremrangebyrank +eval +evalsha",
     );
     assert_eq!(reply, "+OK\r\n");
     let limited = RedisOptions {
@@ -306,6 +313,7 @@ async fn a_user_with_the_needed_rights_only_can_do_everything() {
     assert!(store.sent(&tenant(), &[1; 16]).await.unwrap().is_some());
     store.put_label(&tenant(), 1, "spring").await.unwrap();
     assert!(store.label(&tenant(), 1).await.unwrap().is_some());
+    contract::every_lesson_command(store.as_ref()).await;
 }
 
 #[tokio::test]

@@ -13,7 +13,9 @@ impl Event {
         match &mut self.change {
             Change::OptOut { grounds, .. } | Change::OptIn { grounds, .. } => clip_grounds(grounds),
             Change::Block { why: text, .. } | Change::Unblock { reason: text } => clip_text(text),
-            Change::ResetBounces { reason, .. } => clip_option(reason),
+            Change::ResetBounces { reason, .. } | Change::Undo { reason, .. } => {
+                clip_option(reason)
+            }
             Change::Complaint { stream, campaign } => {
                 clip_option(stream);
                 clip_option(campaign);

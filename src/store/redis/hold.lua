@@ -1,0 +1,30 @@
+-- Changes what is known of a cause and adds a lesson to those it holds. It decides nothing: it
+-- compares, and it writes what it is given.
+--
+-- KEYS: meta, holds, order of the held lessons, held lessons
+-- ARGV: generation, cause, what was known, what is to be known ('' for nothing), most causes,
+--       most lessons of one cause, then perhaps id, time and text of a lesson
+if redis.call('HGET', KEYS[1], 'generation') ~= ARGV[1] then
+  return 'another generation'
+end
+local known = redis.call('HGET', KEYS[2], ARGV[2]) or ''
+local held = redis.call('ZCARD', KEYS[3])
+if known ~= ARGV[3] or (ARGV[4] == '' and held > 0) then
+  return 'conflict'
+end
+if ARGV[7] then
+  if known == '' and redis.call('HLEN', KEYS[2]) >= tonumber(ARGV[5]) then
+    return 'full'
+  end
+  if held >= tonumber(ARGV[6]) then
+    return 'full'
+  end
+  redis.call('HSETNX', KEYS[4], ARGV[7], ARGV[9])
+  redis.call('ZADD', KEYS[3], 'NX', ARGV[8], ARGV[7])
+end
+if ARGV[4] == '' then
+  redis.call('HDEL', KEYS[2], ARGV[2])
+else
+  redis.call('HSET', KEYS[2], ARGV[2], ARGV[4])
+end
+return 'changed'

@@ -9,7 +9,8 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use crate::bounce::{
-    Cause, Effect, Fault, Kind, Limits, Permanence, Reader, Report, ReportedRecipient, Rules,
+    Cause, Effect, Fault, Identity, Kind, Limits, Permanence, Reader, Report, ReportedRecipient,
+    Rules,
 };
 
 /// Explains each file, in the order given; `-` is the standard input.
@@ -159,6 +160,11 @@ fn write_recipient(
     if !codes.is_empty() {
         writeln!(out, "    codes         {}", codes.join(" "))?;
     }
+    writeln!(
+        out,
+        "    named by      {}",
+        identity_in_words(recipient.identity)
+    )?;
     if let Some(diagnostic) = &recipient.diagnostic {
         writeln!(out, "    said          {}", clean(diagnostic))?;
     }
@@ -186,6 +192,17 @@ fn write_recipient(
     match rules.source(id) {
         Some(source) => writeln!(out, "    known from    {}", clean(source)),
         None => Ok(()),
+    }
+}
+
+fn identity_in_words(identity: Identity) -> &'static str {
+    match identity {
+        Identity::ReturnPath => "our own return path",
+        Identity::OriginalRecipient => "the report's field for who was written to",
+        Identity::VendorField => "a field of the reporting program",
+        Identity::FinalRecipient => "the report's field for who was reached",
+        Identity::Text => "the report's words",
+        Identity::ReturnedHeader => "the returned message's To field",
     }
 }
 

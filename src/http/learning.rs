@@ -20,9 +20,9 @@ use super::change::{json, text};
 use super::error::{self, ApiError};
 use super::peer::Peer;
 use crate::bounce::Cause;
-use crate::learning::pending::{Decision, Pending};
+use crate::learning::pending::Decision;
 use crate::learning::undo::{Filter, UndoneBy};
-use crate::store::lessons::{CauseId, Place};
+use crate::store::lessons::{CauseId, Pending, Place};
 use crate::suppression::Tenant;
 use crate::timestamp::Timestamp;
 

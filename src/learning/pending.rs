@@ -10,7 +10,7 @@ use futures_util::stream::{self, StreamExt, TryStreamExt};
 
 use super::Learner;
 use crate::store::StoreError;
-use crate::store::lessons::{CauseId, Hold, HoldChange, Lesson};
+use crate::store::lessons::{CauseId, Hold, HoldChange, Lesson, Pending};
 use crate::suppression::{EventId, Tenant};
 use crate::timestamp::Timestamp;
 
@@ -22,17 +22,6 @@ const PAGE: usize = 500;
 
 /// Records that are written at once.
 const AT_ONCE: usize = 32;
-
-/// A cause with what it holds.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Pending {
-    /// The cause.
-    pub cause: CauseId,
-    /// What is known of it.
-    pub hold: Hold,
-    /// How many bounces it holds.
-    pub held: u64,
-}
 
 /// What an operator decides.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -179,9 +168,7 @@ impl Learner {
     }
 
     async fn all_holds(&self, tenant: &Tenant) -> Result<Vec<Pending>, StoreError> {
-        let holds = self.ledger.in_time(self.lessons().holds(tenant)).await?;
-        let pending = |(cause, hold, held)| Pending { cause, hold, held };
-        Ok(holds.into_iter().map(pending).collect())
+        self.ledger.in_time(self.lessons().holds(tenant)).await
     }
 
     async fn change(

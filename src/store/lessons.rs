@@ -74,10 +74,7 @@ pub trait Lessons {
     fn tally<'a>(&'a self, tally: &'a Tally<'a>) -> BoxFuture<'a, Result<Tallied, StoreError>>;
 
     /// The causes that are held, or were accepted, and how many lessons each holds.
-    fn holds<'a>(
-        &'a self,
-        tenant: &'a Tenant,
-    ) -> BoxFuture<'a, Result<Vec<(CauseId, Hold, u64)>, StoreError>>;
+    fn holds<'a>(&'a self, tenant: &'a Tenant) -> BoxFuture<'a, Result<Vec<Pending>, StoreError>>;
 
     /// Changes what is known of a cause, and adds a lesson to those it holds: both, or nothing.
     ///
@@ -183,6 +180,17 @@ impl Hold {
     pub const fn is_holding(&self) -> bool {
         self.free_until.is_none()
     }
+}
+
+/// A cause with what is known of it and how much it holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pending {
+    /// The cause.
+    pub cause: CauseId,
+    /// What is known of it.
+    pub hold: Hold,
+    /// How many lessons it holds.
+    pub held: u64,
 }
 
 /// One recipient more that a cause would take out.

@@ -54,21 +54,21 @@ pub(super) struct Circuit<Server> {
 }
 
 impl<Server: MailServer> Circuit<Server> {
-    /// Starts all of it; return paths are signed.
+    /// Starts all of it. Return paths are signed, and nobody is believed without.
     #[track_caller]
     pub(super) fn start() -> Self {
-        Self::start_with("sign = true")
+        Self::start_with("sign = true", "trusted = []")
     }
 
-    /// The same with the sender's own return path, which every report is believed about.
+    /// The same with the sender's own return path: the mail server's reports are believed.
     #[track_caller]
     pub(super) fn unsigned() -> Self {
-        Self::start_with("sign = false")
+        Self::start_with("sign = false", "trusted = [\"127.0.0.1\"]")
     }
 
-    /// Starts all of it with this key of `[return_path]`.
+    /// Starts all of it with these keys of `[return_path]` and of the returns listener.
     #[track_caller]
-    fn start_with(key: &str) -> Self {
+    fn start_with(return_path: &str, listener: &str) -> Self {
         let mailboxes = mailboxes();
         let returns = free_port();
         let server = Server::start(&Neighbours {
@@ -78,8 +78,9 @@ impl<Server: MailServer> Circuit<Server> {
         let gateway = Options::default()
             .upstream_url(&format!("smtp://127.0.0.1:{}", server.port()))
             .env("SENDGATE_RETURNS_0_LISTEN", &format!("127.0.0.1:{returns}"))
+            .returns(listener)
             .extra(&format!(
-                "[return_path]\ndomain = \"{RETURNS_DOMAIN}\"\n{key}"
+                "[return_path]\ndomain = \"{RETURNS_DOMAIN}\"\n{return_path}"
             ))
             .start();
         Self {

@@ -13,8 +13,10 @@ pub(super) enum Author {
     Person,
     /// It has no return path, or a robot writes under a subject that speaks of failure: the words must tell.
     Perhaps,
-    /// It writes in the name of the mail system.
+    /// It writes in the name of the mail system; a person may do so, too.
     Server,
+    /// It writes under a name that only mail systems have. All they write are reports.
+    Daemon,
 }
 
 /// Local parts that belong to mail systems.
@@ -77,6 +79,16 @@ const NAMES: &[&str] = &[
     "returned mail",
     "mail router",
     "internet mail delivery",
+];
+
+/// Domains of carriers: au (KDDI), docomo, SoftBank.
+const CARRIERS: &[&str] = &[
+    "dion.ne.jp",
+    "ezweb.ne.jp",
+    "au.com",
+    "auone-net.jp",
+    "docomo.ne.jp",
+    "softbank.ne.jp",
 ];
 
 /// Fields that only certain mail systems write, with the beginning of their value.
@@ -176,11 +188,15 @@ pub(super) fn author(fields: &[Field<'_>]) -> Author {
     let is_empty = fields.iter().any(|field| {
         field.name.eq_ignore_ascii_case("from") && bare_address(&field.value).is_empty()
     });
-    if is_empty || is_server(&from) || has_field(fields) {
+    if is_empty || is_daemon(&from) {
+        return Author::Daemon;
+    }
+    if is_server(&from) || has_field(fields) {
         return Author::Server;
     }
     let subject = first(fields, "subject").map(in_clear).unwrap_or_default();
-    if has_null_path(fields) || is_robot(&from) && speaks_of_failure(&subject) {
+    let says_so = || speaks_of_failure(&subject) || is_carrier(&from);
+    if has_null_path(fields) || is_robot(&from) && says_so() {
         Author::Perhaps
     } else {
         Author::Person
@@ -217,6 +233,22 @@ fn is_server(from: &str) -> bool {
     };
     let display = display.trim_matches(['"', ' ', '\'']);
     is_local_part || NAMES.iter().any(|name| display.starts_with(name))
+}
+
+fn is_daemon(from: &str) -> bool {
+    let start = bare_address(from).get(..13);
+    start.is_some_and(|start| start.eq_ignore_ascii_case("mailer-daemon"))
+}
+
+/// Whether the mail comes from one of the carriers whose reports look like any other robot's mail.
+fn is_carrier(from: &str) -> bool {
+    let domain = bare_address(from)
+        .rsplit_once('@')
+        .map(|(_, domain)| domain);
+    domain.is_some_and(|domain| {
+        let domain = domain.to_ascii_lowercase();
+        CARRIERS.iter().any(|name| domain.ends_with(name))
+    })
 }
 
 /// Whether no person reads what is sent to that address.
@@ -264,10 +296,10 @@ mod tests {
     #[test]
     fn servers_are_told_from_people() {
         for (header, author_of) in [
-            ("From: MAILER-DAEMON@example.com", Author::Server),
+            ("From: MAILER-DAEMON@example.com", Author::Daemon),
             ("From: Mail Delivery System <x@example.com>", Author::Server),
-            ("From: <>", Author::Server),
-            ("From: Postmaster <>", Author::Server),
+            ("From: <>", Author::Daemon),
+            ("From: Postmaster <>", Author::Daemon),
             ("From: x@example.com (Mail Delivery System)", Author::Server),
             ("From: E500_SMTP_Mail_Service@example.com", Author::Server),
             ("X-Failed-Recipients: a@example.com", Author::Server),

@@ -23,6 +23,14 @@ pub(super) fn texts<'a>(
         .filter(|text| !text.trim().is_empty())
 }
 
+/// Whether a text part begins as JSON does.
+pub(super) fn begins_as_json(message: &Message<'_>) -> bool {
+    let mut texts = message.parts.iter().filter(|part| is_plain(part));
+    // Enough for a few encoded lines.
+    let begins = |part: &Part<'_>| part.content(1000).trim_ascii_start().first() == Some(&b'{');
+    texts.by_ref().take(PART_LIMIT).any(begins)
+}
+
 fn is_plain(part: &Part<'_>) -> bool {
     part.is("text/plain")
 }

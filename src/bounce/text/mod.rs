@@ -17,6 +17,7 @@ pub(super) use told::{told_about, without_returned_message};
 
 use std::borrow::Cow;
 
+use super::autoreply::is_reply;
 use super::codes::{reply_code_in, status_in};
 use super::dsn::{bare_address, read_among_words};
 use super::field::{Field, all, fields, first, in_clear, parameter};
@@ -32,17 +33,21 @@ const VENDOR_FIELD: &str = "x-failed-recipients";
 /// Reads the report, if the message is one.
 pub(super) fn read(message: &Message<'_>, limits: &Limits) -> Option<Report> {
     let texts = || body::texts(message, limits);
-    if let Some(report) = texts().find_map(|text| notification::read(&text, limits)) {
+    if body::begins_as_json(message)
+        && let Some(report) = texts().find_map(|text| notification::read(&text, limits))
+    {
         return Some(report);
     }
-    let header = Header::of(message.fields());
+    let header = Header::of(message);
     if header.author == Author::Person {
         return None;
     }
     let named = header.failed_recipients(limits);
     if !named.is_empty() {
         let text = texts().next().unwrap_or_default();
-        return Some(report(&header, &text, named, limits));
+        let words = without_returned_message(&text);
+        let findings = scan(words, limits.recipient_limit);
+        return Some(report(&header, words, &findings, named, limits));
     }
     for text in texts() {
         let words = without_returned_message(&text);
@@ -55,7 +60,7 @@ pub(super) fn read(message: &Message<'_>, limits: &Limits) -> Option<Report> {
         }
         let named = header.named(&findings, &text, limits);
         if !named.is_empty() {
-            return Some(report(&header, &text, named, limits));
+            return Some(report(&header, words, &findings, named, limits));
         }
     }
     None
@@ -63,7 +68,7 @@ pub(super) fn read(message: &Message<'_>, limits: &Limits) -> Option<Report> {
 
 /// Whether the author is a mail server.
 pub(super) fn is_from_mail_server(fields: &[Field<'_>]) -> bool {
-    author(fields) == Author::Server
+    author(fields) >= Author::Server
 }
 
 /// What the header of the report tells.
@@ -73,6 +78,8 @@ struct Header<'a> {
     subject: Cow<'a, str>,
     /// Addresses that the report itself was written by and to.
     own: Vec<&'a str>,
+    /// A machine answers in a person's name.
+    is_reply: bool,
 }
 
 /// A recipient, and what named it.
@@ -93,7 +100,8 @@ impl Identified {
 }
 
 impl<'a> Header<'a> {
-    fn of(fields: &'a [Field<'a>]) -> Self {
+    fn of(message: &'a Message<'_>) -> Self {
+        let fields = message.fields();
         let own = ["from", "to", "sender", "reply-to"]
             .iter()
             .filter_map(|name| first(fields, name))
@@ -101,8 +109,9 @@ impl<'a> Header<'a> {
         Self {
             fields,
             author: author(fields),
-            subject: in_clear(first(fields, "subject").unwrap_or_default()),
+            subject: message.subject(),
             own: own.collect(),
+            is_reply: is_reply(message),
         }
     }
 
@@ -116,8 +125,9 @@ impl<'a> Header<'a> {
         match self.author {
             Author::Person => false,
             // Automatic replies have no return path either, and their authors write what they like.
-            Author::Perhaps if self.is_reply() => says_so && status_in(words).is_some(),
+            Author::Perhaps if self.is_reply => says_so && status_in(words).is_some(),
             Author::Perhaps => says_so,
+            Author::Daemon => true,
             Author::Server => {
                 says_so
                     || findings.hint
@@ -135,14 +145,6 @@ impl<'a> Header<'a> {
         let content_type = first(self.fields, "content-type").unwrap_or_default();
         parameter(content_type, "report-type")
             .is_some_and(|kind| kind.eq_ignore_ascii_case("disposition-notification"))
-    }
-
-    /// Whether a machine answers in a person's name, RFC 3834.
-    fn is_reply(&self) -> bool {
-        let submitted = first(self.fields, "auto-submitted").unwrap_or_default();
-        submitted
-            .get(..12)
-            .is_some_and(|start| start.eq_ignore_ascii_case("auto-replied"))
     }
 
     /// The addresses in the vendor field: folded, repeated, encoded or with names, as they come.
@@ -163,7 +165,7 @@ impl<'a> Header<'a> {
 
     /// Those whom the words name; where they name nobody, whom the subject or the returned message does.
     fn named(&self, findings: &Findings<'_>, text: &str, limits: &Limits) -> Vec<Identified> {
-        let loosely = self.author == Author::Server || findings.is_report();
+        let loosely = self.author >= Author::Server || findings.is_report();
         let named = findings.recipients(&self.own, loosely);
         if !named.is_empty() {
             let identified = |named: &&Named<'_>| Identified {
@@ -191,7 +193,7 @@ impl<'a> Header<'a> {
 
     /// The address of a mailbox that a server names without its own domain.
     fn own_mailbox(&self, findings: &Findings<'_>) -> Option<String> {
-        let mailbox = findings.mailbox.filter(|_| self.author == Author::Server)?;
+        let mailbox = findings.mailbox.filter(|_| self.author >= Author::Server)?;
         let (_, domain) = bare_address(first(self.fields, "from")?).rsplit_once('@')?;
         Some(format!("{mailbox}@{domain}"))
     }
@@ -209,9 +211,14 @@ fn only_addressee(returned: &str, limits: &Limits) -> Option<String> {
 }
 
 /// Puts the report together: what the words tell of each recipient decides its cause.
-fn report(header: &Header<'_>, text: &str, named: Vec<Identified>, limits: &Limits) -> Report {
-    let words = without_returned_message(text);
-    let action = action(&header.subject, &scan(words, 1));
+fn report(
+    header: &Header<'_>,
+    words: &str,
+    findings: &Findings<'_>,
+    named: Vec<Identified>,
+    limits: &Limits,
+) -> Report {
+    let action = action(&header.subject, findings);
     let mut report = Report::empty(match action {
         Action::Delayed => Kind::Delayed,
         Action::Delivered => Kind::Delivered,

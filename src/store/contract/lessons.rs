@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Fixture, GENERATION, event, key, ledger, ready, tasks_done, tenant};
-use crate::store::lessons::{CauseId, Hold, HoldChange, Lesson, Place, Tallied, Tally};
+use crate::store::lessons::{CauseId, Hold, HoldChange, Lesson, Pending, Place, Tallied, Tally};
 use crate::store::{Store, StoreError};
 use crate::suppression::{EventId, Tenant};
 use crate::timestamp::Timestamp;
@@ -34,6 +34,14 @@ fn hold(recipients: u64) -> Hold {
         recipients,
         relayed: 3,
         free_until: None,
+    }
+}
+
+fn pending(hold: &Hold, held: u64) -> Pending {
+    Pending {
+        cause: cause(),
+        hold: hold.clone(),
+        held,
     }
 }
 
@@ -157,7 +165,7 @@ pub(crate) async fn a_cause_changes_only_from_what_was_known(fixture: &impl Fixt
     assert!(held.unwrap());
     assert!(change(store, Some(&one), Some(&free), None).await.unwrap());
     let holds = store.holds(&tenant()).await.unwrap();
-    assert_eq!(holds, [(cause(), free.clone(), 1)]);
+    assert_eq!(holds, [pending(&free, 1)]);
     let forgotten = change(store, Some(&free), None, None).await.unwrap();
     assert!(!forgotten, "not while it holds a lesson");
     let ids = [lesson.event.id];
@@ -182,7 +190,7 @@ pub(crate) async fn a_lesson_is_held_once_and_in_order(fixture: &impl Fixture) {
         let held = change(store, Some(&hold), Some(&hold), Some(&one)).await;
         assert!(held.unwrap());
     }
-    assert_eq!(store.holds(&tenant).await.unwrap()[0].2, 3);
+    assert_eq!(store.holds(&tenant).await.unwrap()[0].held, 3);
     let held = store.held(&tenant, &cause, 9).await.unwrap();
     assert_eq!(held, [lesson(1), lesson(3), lesson(5)]);
     let first = store.held(&tenant, &cause, 2).await.unwrap();
@@ -193,7 +201,7 @@ pub(crate) async fn a_lesson_is_held_once_and_in_order(fixture: &impl Fixture) {
         store.release(&tenant, &cause, &ids).await.unwrap();
         let held = store.held(&tenant, &cause, 9).await.unwrap();
         assert_eq!(held, [lesson(3)]);
-        assert_eq!(store.holds(&tenant).await.unwrap()[0].2, 1);
+        assert_eq!(store.holds(&tenant).await.unwrap()[0].held, 1);
     }
 }
 
@@ -218,7 +226,7 @@ pub(crate) async fn of_many_who_hold_a_cause_all_lessons_are_there(fixture: &imp
     let began = tasks_done(tasks.collect()).await;
     assert_eq!(began.iter().filter(|began| **began).count(), 1);
     let holds = store.holds(&tenant()).await.unwrap();
-    assert_eq!((holds.len(), holds[0].2), (1, 16));
+    assert_eq!((holds.len(), holds[0].held), (1, 16));
     assert_eq!(tally(store.as_ref(), 0, NOW).await.recipients, 16);
 }
 
@@ -307,7 +315,7 @@ pub(crate) async fn s1_another_generation_has_no_lessons_and_takes_none(fixture:
         unavailable(store.tally(&tally).await.unwrap_err());
     }
     fixture.set_generation(Some(GENERATION));
-    assert_eq!(store.holds(&tenant).await.unwrap(), [(cause, one, 1)]);
+    assert_eq!(store.holds(&tenant).await.unwrap(), [pending(&one, 1)]);
     assert_eq!(tally(store, 1, NOW).await.recipients, 1);
 }
 

@@ -7,8 +7,8 @@ use redb::{
 };
 
 use super::super::lessons::{
-    CAUSE_LIMIT, CauseId, HELD_LIMIT, HOLD_LIMIT, Hold, HoldChange, LESSON_KEEP, LESSON_LIMIT,
-    Lesson, Notes, Place, Tallied, slot_of, slots,
+    CAUSE_LIMIT, CauseId, HELD_LIMIT, HOLD_LIMIT, HoldChange, LESSON_KEEP, LESSON_LIMIT, Lesson,
+    Notes, Pending, Place, Tallied, slot_of, slots,
 };
 use super::super::{StoreError, codec, too_much_is_held};
 use super::tables::SEEN;
@@ -87,15 +87,14 @@ pub(super) fn notes(
 ) -> Written<Notes> {
     let table = transaction.open_table(NOTES)?;
     let mut notes = Notes::default();
-    let mut looked_at = 0;
-    for note in table.range((from.millis, from.number)..)? {
+    let range = table.range((from.millis, from.number)..)?;
+    for (looked_at, note) in range.enumerate() {
         let (place, value) = note?;
         let (millis, number) = place.value();
         if looked_at == limit.max(1) {
             notes.next = Some(Place { millis, number });
             break;
         }
-        looked_at += 1;
         let (whose, text) = value.value();
         if whose == tenant.as_str() {
             match codec::decode_value("lesson", text) {
@@ -169,10 +168,7 @@ pub(super) fn tally(transaction: &WriteTransaction, count: &Count) -> Written<Ta
     }))
 }
 
-pub(super) fn holds(
-    transaction: &ReadTransaction,
-    tenant: &Tenant,
-) -> Written<Vec<(CauseId, Hold, u64)>> {
+pub(super) fn holds(transaction: &ReadTransaction, tenant: &Tenant) -> Written<Vec<Pending>> {
     let table = transaction.open_table(HOLDS)?;
     let totals = transaction.open_table(TOTALS)?;
     let mut holds = Vec::new();
@@ -188,7 +184,11 @@ pub(super) fn holds(
             )));
         };
         match codec::decode_value("pending", text.value()) {
-            Ok(hold) => holds.push((id, hold, total(&totals, whose, cause)?.1)),
+            Ok(hold) => holds.push(Pending {
+                held: total(&totals, whose, cause)?.1,
+                cause: id,
+                hold,
+            }),
             Err(error) => return Ok(Err(error.into())),
         }
     }

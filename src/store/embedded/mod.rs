@@ -18,7 +18,7 @@ use redb::{ReadTransaction, WriteTransaction};
 use self::file::DatabaseFile;
 use self::writer::{Writer, Written};
 use super::generation::{Alarm, Generation};
-use super::lessons::{CauseId, Hold, HoldChange, Lesson, Notes, Place, Tallied, Tally};
+use super::lessons::{CauseId, HoldChange, Lesson, Notes, Pending, Place, Tallied, Tally};
 use super::{
     BoxFuture, Commit, CommitOutcome, HistoryEntry, Lessons, Meta, Store, StoreError,
     TransactionId, Versioned, codec,
@@ -317,10 +317,7 @@ impl Lessons for EmbeddedStore {
         })
     }
 
-    fn holds<'a>(
-        &'a self,
-        tenant: &'a Tenant,
-    ) -> BoxFuture<'a, Result<Vec<(CauseId, Hold, u64)>, StoreError>> {
+    fn holds<'a>(&'a self, tenant: &'a Tenant) -> BoxFuture<'a, Result<Vec<Pending>, StoreError>> {
         Box::pin(async move { self.answer(|transaction| lessons::holds(transaction, tenant)) })
     }
 

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use super::super::contract::{event, key, keys, tenant};
 use super::super::{BoxFuture, Meta};
 use super::*;
-use crate::store::lessons::{CauseId, Hold, HoldChange, Lesson, Notes, Place, Tallied, Tally};
+use crate::store::lessons::{CauseId, HoldChange, Lesson, Notes, Pending, Place, Tallied, Tally};
 use crate::suppression::EventId;
 use crate::suppression::event::Coupling;
 use crate::timestamp::Timestamp;
@@ -169,10 +169,7 @@ impl Lessons for Scripted {
         never()
     }
 
-    fn holds<'a>(
-        &'a self,
-        _: &'a Tenant,
-    ) -> BoxFuture<'a, Result<Vec<(CauseId, Hold, u64)>, StoreError>> {
+    fn holds<'a>(&'a self, _: &'a Tenant) -> BoxFuture<'a, Result<Vec<Pending>, StoreError>> {
         never()
     }
 

@@ -9,7 +9,7 @@ use super::guarded::Batch;
 use super::{META, RedisStore, name, replies};
 use crate::store::lessons::{
     CAUSE_LIMIT, CauseId, HELD_LIMIT, HOLD_LIMIT, Hold, HoldChange, LESSON_KEEP, LESSON_LIMIT,
-    Lesson, Lessons, Notes, Place, Tallied, Tally, slot_of, slots,
+    Lesson, Lessons, Notes, Pending, Place, Tallied, Tally, slot_of, slots,
 };
 use crate::store::{BoxFuture, StoreError, codec, too_much_is_held};
 use crate::suppression::{EventId, RecipientKey, Tenant};
@@ -108,10 +108,7 @@ impl Lessons for RedisStore {
         Box::pin(self.run_tally(tally))
     }
 
-    fn holds<'a>(
-        &'a self,
-        tenant: &'a Tenant,
-    ) -> BoxFuture<'a, Result<Vec<(CauseId, Hold, u64)>, StoreError>> {
+    fn holds<'a>(&'a self, tenant: &'a Tenant) -> BoxFuture<'a, Result<Vec<Pending>, StoreError>> {
         Box::pin(async move {
             let mut commands = super::commands();
             commands.cmd("HGETALL").arg(of_tenant(tenant, "pending"));
@@ -130,7 +127,13 @@ impl Lessons for RedisStore {
             holds
                 .into_iter()
                 .zip(counts)
-                .map(|((id, hold), count)| Ok((id, hold, replies::number(&count)?)))
+                .map(|((cause, hold), count)| {
+                    Ok(Pending {
+                        cause,
+                        hold,
+                        held: replies::number(&count)?,
+                    })
+                })
                 .collect()
         })
     }

@@ -7,6 +7,8 @@ mod consent;
 mod id;
 mod undo;
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use super::record::{Bounces, Complaint, DoNotEmail, Record, Reset};
@@ -16,6 +18,9 @@ use crate::timestamp::Timestamp;
 
 pub use self::id::EventId;
 pub use self::undo::Undone;
+
+/// Most soft bounces whose times are kept for one recipient.
+const RECENT_LIMIT: usize = 1000;
 
 /// Longest diagnostic, reason or remark that is kept, in octets.
 pub const TEXT_LIMIT: usize = 500;
@@ -180,6 +185,8 @@ impl Coupling {
 pub struct EventRules {
     /// How many soft bounces make an address undeliverable.
     pub soft_limit: u32,
+    /// Only those of this time count; none counts all.
+    pub soft_window: Option<Duration>,
     /// Which axes also set Do Not Email; none by default.
     pub auto_do_not_email: Vec<Coupling>,
 }
@@ -188,6 +195,7 @@ impl Default for EventRules {
     fn default() -> Self {
         Self {
             soft_limit: 5,
+            soft_window: None,
             auto_do_not_email: Vec::new(),
         }
     }
@@ -261,7 +269,7 @@ impl Event {
             Change::ResetBounces { hard, soft, reason } => {
                 self.reset(&mut next, *hard, *soft, reason.as_deref())
             }
-            Change::Undo { of, undone, .. } => undone.take_back(&mut next, *of, rules),
+            Change::Undo { of, undone, .. } => undone.take_back(&mut next, *of, self.at, rules),
         };
         if next.address.is_none() && next.erased.is_none() {
             next.address.clone_from(&self.address);
@@ -331,11 +339,14 @@ impl Event {
             }
             BounceKind::Soft => {
                 self.count(&mut record.soft);
-                if record
-                    .soft
-                    .as_ref()
-                    .is_some_and(|soft| soft.count >= rules.soft_limit)
+                if let Some(soft) = &mut record.soft
+                    && rules.soft_window.is_some()
                 {
+                    remember(soft, self.at, rules);
+                }
+                if record.soft.as_ref().is_some_and(|soft| {
+                    soft.counted(rules.soft_window, self.at) >= rules.soft_limit
+                }) {
                     self.couple(record, Coupling::SoftBounce, rules);
                 }
             }
@@ -353,13 +364,14 @@ impl Event {
         else {
             return;
         };
-        let (count, first, last) = match bounces {
+        let (count, first, last, recent) = match bounces {
             Some(old) => (
                 old.count.saturating_add(1),
                 old.first.min(self.at),
                 old.last.max(self.at),
+                std::mem::take(&mut old.recent),
             ),
-            None => (1, self.at, self.at),
+            None => (1, self.at, self.at, Vec::new()),
         };
         *bounces = Some(Bounces {
             count,
@@ -368,6 +380,7 @@ impl Event {
             status: *status,
             diagnostic: diagnostic.as_deref().map(clip),
             campaign: campaign.clone(),
+            recent,
         });
     }
 
@@ -413,6 +426,18 @@ impl Event {
             auto: true,
         });
     }
+}
+
+/// Adds a soft bounce to those whose times are kept: no more than the limit needs, none that is over.
+fn remember(soft: &mut Bounces, at: Timestamp, rules: &EventRules) {
+    soft.recent.push(at);
+    soft.recent.sort_unstable();
+    let newest = soft.recent.last().copied().unwrap_or(at);
+    let window = rules.soft_window.unwrap_or(Duration::MAX);
+    soft.recent.retain(|at| at.plus(window) > newest);
+    let limit = usize::try_from(rules.soft_limit).unwrap_or(usize::MAX);
+    let surplus = soft.recent.len().saturating_sub(limit.min(RECENT_LIMIT));
+    soft.recent.drain(..surplus);
 }
 
 fn unblock(record: &mut Record) -> Effect {

@@ -152,7 +152,6 @@ impl ReportedRecipient {
 
     /// The same with the words close to the recipient, which are tried before all words there are.
     pub(super) fn decide_by(&mut self, close: &str, all: &str) {
-        self.undecided.clear();
         match self.action {
             Some(action @ (Action::Delivered | Action::Relayed | Action::Expanded)) => {
                 self.take(Classification::without_effect(

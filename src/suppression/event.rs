@@ -2,6 +2,7 @@
 //!
 //! [`Event::apply`] is the only place that changes a record. Stores only read, compare and remember.
 
+mod bounce;
 mod clipped;
 mod consent;
 mod id;
@@ -11,16 +12,13 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::record::{Bounces, Complaint, DoNotEmail, Record, Reset};
+use super::record::{Complaint, DoNotEmail, Record, Reset};
 use super::scope::Scope;
 use crate::mail::EnhancedStatus;
 use crate::timestamp::Timestamp;
 
 pub use self::id::EventId;
 pub use self::undo::Undone;
-
-/// Most soft bounces whose times are kept for one recipient.
-const RECENT_LIMIT: usize = 1000;
 
 /// Longest diagnostic, reason or remark that is kept, in octets.
 pub const TEXT_LIMIT: usize = 500;
@@ -324,66 +322,6 @@ impl Event {
         }
     }
 
-    fn bounce(&self, record: &mut Record, kind: BounceKind, rules: &EventRules) -> Effect {
-        let reset = match kind {
-            BounceKind::Hard => &record.hard_reset,
-            BounceKind::Soft => &record.soft_reset,
-        };
-        if self.is_late(record, reset.as_ref()) {
-            return Effect::Outdated;
-        }
-        match kind {
-            BounceKind::Hard => {
-                self.count(&mut record.hard);
-                self.couple(record, Coupling::HardBounce, rules);
-            }
-            BounceKind::Soft => {
-                self.count(&mut record.soft);
-                if let Some(soft) = &mut record.soft
-                    && rules.soft_window.is_some()
-                {
-                    remember(soft, self.at, rules);
-                }
-                if record.soft.as_ref().is_some_and(|soft| {
-                    soft.counted(rules.soft_window, self.at) >= rules.soft_limit
-                }) {
-                    self.couple(record, Coupling::SoftBounce, rules);
-                }
-            }
-        }
-        Effect::Changed
-    }
-
-    fn count(&self, bounces: &mut Option<Bounces>) {
-        let Change::Bounce {
-            status,
-            diagnostic,
-            campaign,
-            ..
-        } = &self.change
-        else {
-            return;
-        };
-        let (count, first, last, recent) = match bounces {
-            Some(old) => (
-                old.count.saturating_add(1),
-                old.first.min(self.at),
-                old.last.max(self.at),
-                std::mem::take(&mut old.recent),
-            ),
-            None => (1, self.at, self.at, Vec::new()),
-        };
-        *bounces = Some(Bounces {
-            count,
-            first,
-            last,
-            status: *status,
-            diagnostic: diagnostic.as_deref().map(clip),
-            campaign: campaign.clone(),
-            recent,
-        });
-    }
-
     /// Whether the message was sent before somebody set the record right again (B9).
     fn is_late(&self, record: &Record, reset: Option<&Reset>) -> bool {
         let sent = self.message_at.unwrap_or(self.at);
@@ -426,18 +364,6 @@ impl Event {
             auto: true,
         });
     }
-}
-
-/// Adds a soft bounce to those whose times are kept: no more than the limit needs, none that is over.
-fn remember(soft: &mut Bounces, at: Timestamp, rules: &EventRules) {
-    soft.recent.push(at);
-    soft.recent.sort_unstable();
-    let newest = soft.recent.last().copied().unwrap_or(at);
-    let window = rules.soft_window.unwrap_or(Duration::MAX);
-    soft.recent.retain(|at| at.plus(window) > newest);
-    let limit = usize::try_from(rules.soft_limit).unwrap_or(usize::MAX);
-    let surplus = soft.recent.len().saturating_sub(limit.min(RECENT_LIMIT));
-    soft.recent.drain(..surplus);
 }
 
 fn unblock(record: &mut Record) -> Effect {

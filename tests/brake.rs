@@ -153,7 +153,11 @@ fn b4_what_is_dropped_counts_nowhere_and_the_history_tells() {
     let upstream = forgetful();
     let gateway = Options::before(&upstream).start();
     refuse(&gateway, "example.net", 0..55);
-    let told = cli(&gateway, &["pending", "drop", "--all", "--json"]);
+    let why = ["--reason", "they are there"];
+    let told = cli(
+        &gateway,
+        &[&["pending", "drop", "--all", "--json"][..], &why].concat(),
+    );
     let done: Value = serde_json::from_str(told.trim()).unwrap();
     assert_eq!(
         (&done["decided"], &done["decision"]),
@@ -167,10 +171,18 @@ fn b4_what_is_dropped_counts_nowhere_and_the_history_tells() {
     let entries = history["history"].as_array().unwrap();
     assert_eq!(entries.len(), 1, "{history}");
     assert_eq!(entries[0]["effect"], "dropped");
+    let by = &entries[0]["decided"];
+    assert_eq!(
+        (&by["reason"], &by["via"]),
+        (&json!("they are there"), &json!("cli"))
+    );
+    assert!(!by["actor"].as_str().unwrap_or_default().is_empty(), "{by}");
     assert_eq!(entries[0]["event"]["change"]["change"], "bounce");
     assert_eq!(pending(&gateway), [Value::Null; 0]);
     let shown = cli(&gateway, &["recipient", "history", "gone52@example.net"]);
-    assert!(shown.contains("dropped"), "{shown}");
+    for part in ["dropped", "decided by", "they are there"] {
+        assert!(shown.contains(part), "{part}: {shown}");
+    }
 
     // The rate is above the limit still: the next one is held at once.
     refuse(&gateway, "example.net", 55..57);

@@ -119,18 +119,27 @@ fn an_incident_is_taken_back(options: Options) {
         "nothing was left to undo"
     );
     let audit = gateway.stderr();
-    assert!(audit.contains("lessons were undone"), "{audit}");
+    let line = audit
+        .lines()
+        .find(|line| line.contains("lessons were undone"));
+    let line = line.unwrap_or_else(|| panic!("no audit line: {audit}"));
+    for part in ["request", "their directory broke"] {
+        assert!(line.contains(part), "{part}: {line}");
+    }
 
     // Again changes nothing, and what comes back later counts.
-    assert_eq!(undo(&gateway, &words)["undone"], 0);
+    let comment = ["--comment", "a mistake"];
+    assert_eq!(undo(&gateway, &[words, comment].concat())["undone"], 0);
     refuse(&gateway, "example.net", 0..1);
     assert_eq!(taken_out(&gateway, "example.net", 0..1), 1);
-    assert_eq!(
-        undo(&gateway, &["--reason", "mailbox-disabled"])["undone"],
-        3
+    let disabled = undo(
+        &gateway,
+        &[["--reason", "mailbox-disabled"], comment].concat(),
     );
+    assert_eq!(disabled["undone"], 3);
     assert_eq!(taken_out(&gateway, "example.org", 0..3), 0);
-    assert_eq!(undo(&gateway, &["--reason", "complaint"])["matched"], 0);
+    let complaints = undo(&gateway, &["--reason", "complaint", "--dry-run"]);
+    assert_eq!(complaints["matched"], 0);
 }
 
 #[test]
@@ -157,12 +166,13 @@ fn what_was_accepted_by_mistake_can_be_undone() {
         .post(&format!("/v1/pending/{cause}/accept"), &json!({}));
     assert_eq!(accepted.json()["decided"], 5, "{}", accepted.body);
     assert_eq!(taken_out(&gateway, "example.net", 0..55), 55);
-    assert_eq!(undo(&gateway, &["--reason", "user_unknown"])["undone"], 55);
+    let arguments = ["--reason", "user_unknown", "--comment", "a mistake"];
+    assert_eq!(undo(&gateway, &arguments)["undone"], 55);
     assert_eq!(taken_out(&gateway, "example.net", 0..55), 0);
 }
 
 #[test]
-fn a_request_that_means_everything_is_refused() {
+fn a_request_that_means_everything_or_has_no_reason_is_refused() {
     let upstream = FakeUpstream::start();
     let gateway = Options::before(&upstream).start();
     let undo = |body: Value| gateway.admin().post("/v1/undo", &body);
@@ -178,9 +188,30 @@ fn a_request_that_means_everything_is_refused() {
             json!({ "since": since, "reason": "user_unknown", "from": "x" }),
             "`next`",
         ),
+        (
+            json!({ "since": since, "reason": "complaint", "diagnostic": "x", "dry_run": true }),
+            "a complaint has no diagnostic",
+        ),
+        (
+            json!({ "since": since, "reason": "user_unknown" }),
+            "an undo needs a reason",
+        ),
+        (
+            json!({ "since": since, "reason": "opt_out", "comment": " " }),
+            "say in `comment`",
+        ),
     ] {
         let answer = undo(body);
         assert_eq!(answer.status, 400, "{}", answer.body);
         assert!(answer.body.contains(part), "{part}: {}", answer.body);
     }
+    let ran = Command::new(env!("CARGO_BIN_EXE_sendgate"))
+        .args(["undo", "--since", "1h", "--reason", "user_unknown"])
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&ran.stderr);
+    assert!(
+        !ran.status.success() && said.contains("--comment"),
+        "{said}"
+    );
 }

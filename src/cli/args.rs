@@ -206,8 +206,8 @@ pub struct UndoArgs {
     /// Only tell what would be undone
     #[arg(long)]
     pub dry_run: bool,
-    /// A remark, kept in the history of each recipient
-    #[arg(long, value_name = "TEXT")]
+    /// Why they are wrong, kept in the history of each recipient; needed unless it is a dry run
+    #[arg(long, value_name = "TEXT", required_unless_present = "dry_run")]
     pub comment: Option<String>,
     /// Print what was done as JSON
     #[arg(long)]

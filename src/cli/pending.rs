@@ -89,12 +89,14 @@ async fn decide_one(
         cause.cause,
         encode(cause.tenant.as_str())
     );
-    let mut total = 0;
+    let (mut total, mut seen) = (0, 0);
     loop {
         let answer: Decided = parse(&client.post(&path, body).await?)?;
+        let looked_at = answer.decided + answer.known;
         total += answer.decided;
+        seen += looked_at;
         // What comes while we decide is for the next decision, or this would never end.
-        if answer.left == 0 || answer.decided == 0 || total >= cause.held {
+        if answer.left == 0 || looked_at == 0 || seen >= cause.held {
             return Ok(total);
         }
     }
@@ -116,12 +118,17 @@ fn describe(cause: &PendingCause) -> String {
             moment(until)
         ),
     };
+    let provider = if hold.provider.is_empty() {
+        "any".to_owned()
+    } else {
+        hold.provider.clone()
+    };
     let rows = [
         ("tenant", cause.tenant.to_string()),
         ("since", moment(hold.since)),
         ("state", state),
         ("bounces", cause.held.to_string()),
-        ("provider", hold.provider.clone()),
+        ("provider", provider),
         ("host", hold.host.clone()),
         ("words", format!("\"{}\"", hold.words)),
         (

@@ -85,6 +85,8 @@ fn body(args: &UndoArgs, from: Option<&str>) -> Value {
 struct Sum {
     matched: u64,
     undone: u64,
+    said_again: u64,
+    forgotten: u64,
     groups: BTreeMap<(String, String, String), u64>,
     examples: Vec<String>,
 }
@@ -93,6 +95,8 @@ impl Sum {
     fn add(&mut self, answer: Undone) {
         self.matched += answer.matched;
         self.undone += answer.undone;
+        self.said_again += answer.said_again;
+        self.forgotten += answer.forgotten;
         for group in answer.groups {
             let UndoneGroup {
                 reason,
@@ -129,15 +133,28 @@ impl Sum {
             })
             .collect();
         json!({ "dry_run": dry_run, "matched": self.matched, "undone": self.undone,
-            "groups": groups, "examples": self.examples })
+            "said_again": self.said_again, "forgotten": self.forgotten, "groups": groups, "examples": self.examples })
     }
 
     fn told(&self, dry_run: bool) -> String {
         let would = if dry_run { "would be undone" } else { "undone" };
-        let mut told = format!(
-            "{} lessons found, {} {would}; the others never counted, or do not count any more\n",
-            self.matched, self.undone
-        );
+        let mut told = format!("{} lessons found, {} {would}\n", self.matched, self.undone);
+        let named = self.undone + self.said_again + self.forgotten;
+        let others = [
+            (self.said_again, "stand: the same was said again since then"),
+            (
+                self.forgotten,
+                "left alone: older than what the recipient's history still holds",
+            ),
+            (
+                self.matched.saturating_sub(named),
+                "left alone: they never counted, do not count any more, or recipients said them \
+                 themselves",
+            ),
+        ];
+        for (count, what) in others.into_iter().filter(|(count, _)| *count > 0) {
+            told.push_str(&format!("{count} {what}\n"));
+        }
         if self.undone == 0 {
             return told;
         }
@@ -182,6 +199,8 @@ mod tests {
             dry_run: true,
             matched: count + 1,
             undone: count,
+            said_again: 0,
+            forgotten: 0,
             groups: vec![UndoneGroup {
                 reason: "user_unknown".to_owned(),
                 provider: "example.net".to_owned(),
@@ -199,9 +218,18 @@ mod tests {
         assert!(sum.told(true).starts_with("0 lessons found, 0 would be"));
         sum.add(answer("one.example", 2));
         sum.add(answer("two.example", 7));
-        sum.add(answer("one.example", 1));
+        let last = Undone {
+            matched: 7,
+            said_again: 2,
+            forgotten: 3,
+            ..answer("one.example", 1)
+        };
+        sum.add(last);
         let told = sum.told(false);
-        assert!(told.starts_with("13 lessons found, 10 undone"), "{told}");
+        assert!(told.starts_with("18 lessons found, 10 undone"), "{told}");
+        for part in ["2 stand", "3 left alone: older", "3 left alone: they never"] {
+            assert!(told.contains(part), "{part}: {told}");
+        }
         let (two, one) = (told.find("two.example"), told.find("one.example"));
         assert!(two < one, "the largest first: {told}");
         assert_eq!(sum.examples.len(), EXAMPLES_SHOWN);

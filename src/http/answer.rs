@@ -167,6 +167,8 @@ pub struct Decided {
     pub cause: CauseId,
     /// How many bounces this call decided.
     pub decided: u64,
+    /// How many of those it looked at had been decided before.
+    pub known: u64,
     /// How many are left: the same call goes on with them.
     pub left: u64,
 }
@@ -180,9 +182,13 @@ pub struct Undone {
     pub dry_run: bool,
     /// How many lessons were meant.
     pub matched: u64,
-    /// How many of them were taken back, or would be: the others never counted, or were taken back
-    /// before.
+    /// How many of them were taken back, or would be. Those in no figure never counted, were taken
+    /// back before, or are what recipients said themselves.
     pub undone: u64,
+    /// How many stand because the same was said again since then.
+    pub said_again: u64,
+    /// How many are left alone because the recipient's history does not reach back to them.
+    pub forgotten: u64,
     /// Those by reason, provider and host.
     pub groups: Vec<UndoneGroup>,
     /// Some of their addresses.

@@ -212,12 +212,17 @@ pub(super) fn event_id(
         let parts: [&[u8]; 3] = [tenant.as_str().as_bytes(), key.as_bytes(), value.as_bytes()];
         return Ok(EventId::of(&parts));
     }
+    random_id()
+}
+
+/// An id that nobody else has.
+pub(super) fn random_id() -> Result<EventId, ApiError> {
     let mut random = [0; 16];
     getrandom::fill(&mut random).map_err(|error| {
         ApiError::new(
             StatusCode::INTERNAL_SERVER_ERROR,
             format!("the system gives no random numbers: {error}"),
-            "send an Idempotency-Key of your own",
+            "try again; nothing was changed",
         )
     })?;
     Ok(EventId::of(&[&random]))

@@ -16,12 +16,13 @@ use serde::Deserialize;
 use super::AdminState;
 use super::answer::{Decided, PendingCause, PendingCauses, Undone, UndoneGroup};
 use super::api::{bounded, readable, via};
-use super::change::{json, text};
+use super::change::{json, random_id, text};
 use super::error::{self, ApiError};
 use super::peer::Peer;
 use crate::bounce::Cause;
 use crate::learning::pending::Decision;
-use crate::learning::undo::{Filter, UndoneBy};
+use crate::learning::undo::{Filter, UndoPage, UndoneBy};
+use crate::store::DecidedBy;
 use crate::store::lessons::{CauseId, Pending, Place};
 use crate::suppression::Tenant;
 use crate::timestamp::Timestamp;
@@ -110,25 +111,54 @@ async fn decide(
     })?;
     let tenant = state.tenant(options(query)?.tenant.as_deref())?;
     let body: DecisionBody = json(&headers, &bounded(body).await?)?;
-    let reason = text("reason", body.reason)?;
-    let actor = peer.acting_for(text("actor", body.actor)?.as_deref());
-    let Some(decided) = state.learner.decide(&tenant, &cause, decision).await? else {
-        return Err(ApiError::new(
-            StatusCode::NOT_FOUND,
-            format!("nothing of cause {cause} is pending"),
-            "see \"sendgate pending list\"; somebody else may have decided",
-        ));
+    let by = DecidedBy {
+        at: Timestamp::now(),
+        actor: peer.acting_for(text("actor", body.actor)?.as_deref()),
+        via: via(&headers).to_owned(),
+        reason: text("reason", body.reason)?,
     };
-    // A3: who decided what, about how many, and why.
-    tracing::info!(target: "sendgate::audit", %tenant, %cause, actor, ?decision, reason,
-        provider = decided.hold.provider, host = decided.hold.host, words = decided.hold.words,
-        decided = decided.decided, left = decided.left, "pending bounces were decided on");
-    Ok(Json(Decided {
-        tenant,
-        cause,
-        decided: decided.decided,
-        left: decided.left,
-    }))
+    let request = random_id()?;
+    let decided = to_the_end(async move {
+        let decided = state.learner.decide(&tenant, &cause, decision, &by).await?;
+        let Some(decided) = decided else {
+            return Err(ApiError::new(
+                StatusCode::NOT_FOUND,
+                format!("nothing of cause {cause} is pending"),
+                "see \"sendgate pending list\"; somebody else may have decided",
+            ));
+        };
+        // A3: who decided what, about how many, and why; also when it broke off.
+        tracing::info!(target: "sendgate::audit", %request, %tenant, %cause, actor = by.actor,
+            ?decision, reason = by.reason, provider = decided.hold.provider,
+            host = decided.hold.host, words = decided.hold.words, decided = decided.decided,
+            known = decided.known, left = decided.left,
+            failure = decided.failure.as_ref().map(tracing::field::display),
+            "pending bounces were decided on");
+        if let Some(error) = decided.failure {
+            return Err(error.into());
+        }
+        Ok(Decided {
+            tenant,
+            cause,
+            decided: decided.decided,
+            known: decided.known,
+            left: decided.left,
+        })
+    });
+    decided.await.map(Json)
+}
+
+/// Does the work to its end and its audit line, also when whoever asked waits no more.
+async fn to_the_end<T: Send + 'static>(
+    work: impl Future<Output = Result<T, ApiError>> + Send + 'static,
+) -> Result<T, ApiError> {
+    tokio::spawn(work).await.unwrap_or_else(|error| {
+        Err(ApiError::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            format!("the work broke off: {error}"),
+            "try again; repeating it does no harm",
+        ))
+    })
 }
 
 #[derive(Debug, Deserialize)]
@@ -162,40 +192,74 @@ async fn undo(
         reason: body.reason.as_deref().map(reason).transpose()?,
         diagnostic: text("diagnostic", body.diagnostic)?,
     };
-    if filter.reason.is_none() && filter.diagnostic.is_none() {
-        return Err(ApiError::bad_request(
-            "everything would be undone that was learnt since then",
-            "say in `reason` or `diagnostic` which lessons are meant",
-        ));
-    }
     let by = UndoneBy {
         actor: peer.acting_for(text("actor", body.actor)?.as_deref()),
         via: via(&headers).to_owned(),
         reason: text("comment", body.comment)?,
         dry_run: body.dry_run,
     };
-    let page = state.learner.undo(&tenant, &filter, &by, from).await?;
-    if !by.dry_run && page.undone > 0 {
-        // A3: who took back what, and how much of it.
-        tracing::info!(target: "sendgate::audit", %tenant, actor = by.actor, comment = by.reason,
-            since = %filter.since, reason = filter.reason, diagnostic = filter.diagnostic,
-            undone = page.undone, "lessons were undone");
+    check(&filter, &by)?;
+    let request = random_id()?;
+    let undone = to_the_end(async move {
+        let page = state.learner.undo(&tenant, &filter, &by, from).await?;
+        if !by.dry_run {
+            // A3: who took back what, how much of it, and why; also when it broke off.
+            tracing::info!(target: "sendgate::audit", %request, %tenant, actor = by.actor,
+                comment = by.reason, since = %filter.since,
+                until = filter.until.map(tracing::field::display), reason = filter.reason,
+                diagnostic = filter.diagnostic, matched = page.matched, undone = page.undone,
+                failure = page.failure.as_ref().map(tracing::field::display),
+                "lessons were undone");
+        }
+        if let Some(error) = page.failure {
+            return Err(error.into());
+        }
+        Ok(tell(tenant, by.dry_run, page))
+    });
+    undone.await.map(Json)
+}
+
+/// Refuses what would undo more than was meant, or nothing, or nobody could account for.
+fn check(filter: &Filter, by: &UndoneBy) -> Result<(), ApiError> {
+    if filter.reason.is_none() && filter.diagnostic.is_none() {
+        return Err(ApiError::bad_request(
+            "everything would be undone that was learnt since then",
+            "say in `reason` or `diagnostic` which lessons are meant",
+        ));
     }
+    if filter.reason.as_deref() == Some(Cause::Complaint.name()) && filter.diagnostic.is_some() {
+        return Err(ApiError::bad_request(
+            "a complaint has no diagnostic: nothing would be found",
+            "leave `diagnostic` out",
+        ));
+    }
+    if !by.dry_run && by.reason.is_none() {
+        return Err(ApiError::bad_request(
+            "an undo needs a reason",
+            "say in `comment` why the lessons are wrong; it is kept in the history",
+        ));
+    }
+    Ok(())
+}
+
+fn tell(tenant: Tenant, dry_run: bool, page: UndoPage) -> Undone {
     let groups = page.groups.into_iter().map(|(group, count)| UndoneGroup {
         reason: group.reason,
         provider: group.provider,
         host: group.host,
         count,
     });
-    Ok(Json(Undone {
+    Undone {
         tenant,
-        dry_run: by.dry_run,
+        dry_run,
         matched: page.matched,
         undone: page.undone,
+        said_again: page.said_again,
+        forgotten: page.forgotten,
         groups: groups.collect(),
         examples: page.examples,
         next: page.next.map(|place| place.to_string()),
-    }))
+    }
 }
 
 fn place(text: &str) -> Result<Place, ApiError> {

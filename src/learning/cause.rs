@@ -69,8 +69,8 @@ pub fn host_named(words: &str) -> Option<&str> {
 
 /// Hosts that share the work are one: `mx1-07.example.net` and `mx2.example.net` speak for one system.
 ///
-/// Their first labels are left out, the last two or, below a short second-level name such as `co.jp`,
-/// three are kept. An address of the network is kept without its last part.
+/// Their first labels are left out, the last two or, in a country whose registry gives out names below
+/// `co.jp` and the like, three are kept. An address of the network is kept without its last part.
 fn group_of(host: &str) -> String {
     let host = host.trim_matches(is_mark).to_ascii_lowercase();
     if let Ok(address) = host.parse::<std::net::IpAddr>() {
@@ -86,14 +86,17 @@ fn group_of(host: &str) -> String {
         };
     }
     let labels: Vec<&str> = host.split('.').filter(|label| !label.is_empty()).collect();
-    let short_second = labels
-        .len()
-        .checked_sub(2)
-        .and_then(|place| labels.get(place))
-        .is_some_and(|label| label.len() <= 3);
-    let kept = if short_second { 3 } else { 2 };
+    let is_shared = matches!(labels.as_slice(), [.., second, country]
+        if country.len() == 2 && SHARED_SECONDS.contains(second));
+    let kept = if is_shared { 3 } else { 2 };
     labels[labels.len().saturating_sub(kept)..].join(".")
 }
+
+/// Second-level names below which the registries of countries give out names.
+const SHARED_SECONDS: [&str; 18] = [
+    "ac", "asso", "co", "com", "ed", "edu", "gob", "gouv", "gov", "gv", "ltd", "mil", "ne", "net",
+    "nom", "or", "org", "plc",
+];
 
 /// Marks around a word that say nothing.
 fn is_mark(c: char) -> bool {
@@ -259,6 +262,14 @@ mod tests {
         assert_eq!(cause("mx1.example.net"), cause("mx2-7.Example.net"));
         assert_eq!(cause("a.mx.example.co.jp"), cause("b.example.co.jp"));
         assert_ne!(cause("a.one.co.jp"), cause("a.two.co.jp"));
+        assert_eq!(
+            cause("mx00.abc.net"),
+            cause("mx01.abc.net"),
+            "short, and one"
+        );
+        assert_eq!(cause("mx1.ab.de"), cause("mx2.ab.de"));
+        assert_ne!(cause("mx.one.com.br"), cause("mx.two.com.br"));
+        assert_eq!(cause("mx1.co.com"), cause("mx2.co.com"));
         assert_ne!(cause("mx.example.net"), cause("mx.example.org"));
         assert_eq!(cause("192.0.2.1"), cause("192.0.2.77"));
         assert_ne!(cause("192.0.2.1"), cause("198.51.100.1"));

@@ -5,6 +5,7 @@
 //! out too many recipients, until an operator accepts or drops them ([`pending`]); what was learnt by
 //! mistake all the same can be taken back ([`undo`]).
 
+mod batch;
 pub mod brake;
 pub mod cause;
 pub mod pending;
@@ -18,9 +19,12 @@ use arc_swap::ArcSwap;
 
 pub use self::brake::Brake;
 use self::relayed::Relayed;
+use crate::bounce::Cause;
 use crate::store::StoreError;
 use crate::store::ledger::{Ledger, Recorded};
-use crate::store::lessons::{CauseId, Hold, HoldChange, Lesson, Tallied, Tally};
+use crate::store::lessons::{
+    CauseId, Hold, HoldChange, HoldOutcome, Lesson, RelayedBatch, Tallied, Tally,
+};
 use crate::suppression::event::{BounceKind, Effect};
 use crate::suppression::{Change, Event, RecipientKey, Tenant};
 use crate::telemetry::Metrics;
@@ -29,8 +33,8 @@ use crate::timestamp::Timestamp;
 /// How often a bounce is thought over while others change what is known of its cause.
 const CONFLICT_LIMIT: u32 = 16;
 
-/// Providers that the store is told of in one write.
-const TOLD_AT_ONCE: usize = 1000;
+/// Stands for every provider: in what was relayed to all of them, and in causes they share.
+const ANY_PROVIDER: &str = "";
 
 /// Learns from what came back.
 #[derive(Debug)]
@@ -64,16 +68,15 @@ pub struct Source {
 }
 
 /// What became of a lesson.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "it is looked at once and never kept"
-)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Learnt {
-    /// It is in the record, or was before.
-    Recorded(Recorded),
+    /// It is in the history, with this effect on the record; none when it was there before.
+    Recorded(Option<Effect>),
     /// The brake holds it until an operator has looked.
-    Held,
+    Held {
+        /// Whether it was told of for the first time.
+        is_new: bool,
+    },
 }
 
 impl Learner {
@@ -114,19 +117,17 @@ impl Learner {
         let read = self.ledger.read(tenant, key).await?;
         let seen = self.lessons().is_seen(tenant, key, &lesson.event.id);
         if self.ledger.in_time(seen).await? {
-            return Ok(Learnt::Recorded(Recorded {
-                record: read.record,
-                effect: None,
-            }));
+            return Ok(Learnt::Recorded(None));
         }
         // Whom no hard bounce takes out any more, none can take out by mistake.
         let takes_out = is_hard(&lesson.event)
             && read.record.hard.is_none()
             && self.ledger.preview(&lesson.event, &read.record).effect == Effect::Changed;
-        if takes_out && self.is_held(tenant, &lesson, source).await? {
-            return Ok(Learnt::Held);
+        if takes_out && let Some(is_new) = self.hold_back(tenant, &lesson, source).await? {
+            return Ok(Learnt::Held { is_new });
         }
-        self.record(tenant, lesson).await.map(Learnt::Recorded)
+        let recorded = self.record(tenant, lesson).await?;
+        Ok(Learnt::Recorded(recorded.effect))
     }
 
     /// Counts a message that was relayed to a recipient of this provider.
@@ -162,24 +163,46 @@ impl Learner {
         self.ledger.record(tenant, &lesson.key, lesson.event).await
     }
 
-    /// Whether the brake holds the lesson; it is durable as such then.
-    async fn is_held(
+    /// Holds the lesson, if the brake says so; it is durable as such then. Answers whether it was
+    /// not held before, and nothing when it passes.
+    async fn hold_back(
         &self,
         tenant: &Tenant,
         lesson: &Lesson,
         source: &Source,
-    ) -> Result<bool, StoreError> {
+    ) -> Result<Option<bool>, StoreError> {
         let Some(brake) = self.rules.load().brake else {
-            return Ok(false);
+            return Ok(None);
         };
+        let own = self.hold_by(brake, tenant, lesson, source).await?;
+        if own.is_some() || !is_host_unknown(&lesson.event) {
+            return Ok(own);
+        }
+        // A resolver of ours, or of the smarthost, that breaks finds no provider at all: few
+        // recipients of each, and many together.
+        let shared = Source {
+            provider: ANY_PROVIDER.to_owned(),
+            ..source.clone()
+        };
+        self.hold_by(brake, tenant, lesson, &shared).await
+    }
+
+    async fn hold_by(
+        &self,
+        brake: Brake,
+        tenant: &Tenant,
+        lesson: &Lesson,
+        source: &Source,
+    ) -> Result<Option<bool>, StoreError> {
         let cause = cause::cause_of(source, lesson.event.address.as_deref());
+        let provider = clip(&source.provider);
         for _attempt in 0..CONFLICT_LIMIT {
             let now = Timestamp::now();
             let tally = Tally {
                 tenant,
                 cause: &cause,
                 key: &lesson.key,
-                provider: &lesson.provider,
+                provider: &provider,
                 now,
                 window: brake.window,
             };
@@ -188,7 +211,7 @@ impl Learner {
             let is_holding = before.is_some_and(Hold::is_holding);
             let too_many = brake.holds(tallied.recipients, tallied.relayed);
             if before.is_some_and(|hold| hold.is_free(now)) || !(is_holding || too_many) {
-                return Ok(false);
+                return Ok(None);
             }
             let after = match before.filter(|hold| hold.is_holding()) {
                 Some(hold) => hold.clone(),
@@ -202,13 +225,18 @@ impl Learner {
                 lesson: Some(lesson),
             };
             let changing = self.lessons().change_hold(&change);
-            if self.ledger.in_time(changing).await? {
+            let is_new = match self.ledger.in_time(changing).await? {
+                HoldOutcome::Conflict => continue,
+                HoldOutcome::HeldAlready => false,
+                HoldOutcome::Changed => true,
+            };
+            if is_new {
                 self.metrics.held();
-                if !is_holding {
-                    self.raise_alarm(tenant, &cause, &after);
-                }
-                return Ok(true);
             }
+            if !is_holding {
+                self.raise_alarm(tenant, &cause, &after);
+            }
+            return Ok(Some(is_new));
         }
         Err(StoreError::Unavailable(format!(
             "the cause {cause} is changed by too many at once, try again"
@@ -238,30 +266,33 @@ impl Learner {
     /// Tells the store what was relayed since it was last told.
     ///
     /// # Errors
-    /// When the store does not answer; what it may not know is told again.
+    /// When the store does not answer; what it may not know is told again, and counts once.
     pub async fn tell_relayed(&self) -> Result<(), StoreError> {
         let Some(brake) = self.rules.load().brake else {
             return Ok(());
         };
-        let mut failure = None;
-        for (tenant, counts) in self.relayed.take() {
-            let counts: Vec<(String, u64)> = counts.into_iter().collect();
-            for some in counts.chunks(TOLD_AT_ONCE) {
-                if failure.is_none() {
-                    let now = Timestamp::now();
-                    let told = self
-                        .lessons()
-                        .count_relayed(&tenant, some, now, brake.window);
-                    failure = self.ledger.in_time(told).await.err();
-                }
-                if failure.is_some() {
-                    for (provider, messages) in some {
-                        self.relayed.add_many(&tenant, provider, *messages);
-                    }
-                }
-            }
+        // First what broke off the last time.
+        self.tell_batches(brake).await?;
+        self.relayed.gather(Timestamp::now()).map_err(|error| {
+            StoreError::Unavailable(format!("the system gives no random numbers: {error}"))
+        })?;
+        self.tell_batches(brake).await
+    }
+
+    async fn tell_batches(&self, brake: Brake) -> Result<(), StoreError> {
+        while let Some(batch) = self.relayed.first_untold() {
+            let relayed = RelayedBatch {
+                tenant: &batch.tenant,
+                id: &batch.id,
+                counts: &batch.counts,
+                at: batch.at,
+                window: brake.window,
+            };
+            let counted = self.lessons().count_relayed(&relayed);
+            self.ledger.in_time(counted).await?;
+            self.relayed.told(&batch.id);
         }
-        failure.map_or(Ok(()), Err)
+        Ok(())
     }
 
     fn lessons(&self) -> &dyn crate::store::Lessons {
@@ -272,7 +303,7 @@ impl Learner {
 /// What is known of a cause from the moment it is held.
 fn begin(lesson: &Lesson, source: &Source, tallied: &Tallied, now: Timestamp) -> Hold {
     Hold {
-        provider: lesson.provider.clone(),
+        provider: clip(&source.provider),
         host: lesson.host.clone(),
         words: crate::suppression::event::clip(&source.words),
         since: now,
@@ -290,6 +321,11 @@ const fn is_hard(event: &Event) -> bool {
             ..
         }
     )
+}
+
+fn is_host_unknown(event: &Event) -> bool {
+    matches!(&event.change, Change::Bounce { reason: Some(reason), .. }
+        if reason == Cause::HostUnknown.name())
 }
 
 /// A name of a domain or host, no longer than one can be (RFC 1035 §2.3.4).

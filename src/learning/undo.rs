@@ -5,9 +5,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use futures_util::stream::{self, StreamExt, TryStreamExt};
-
-use super::Learner;
+use super::{Learner, batch};
 use crate::store::lessons::{Lesson, Place};
 use crate::store::{HISTORY_LIMIT, StoreError};
 use crate::suppression::event::{Effect, Undone};
@@ -16,9 +14,6 @@ use crate::timestamp::Timestamp;
 
 /// Notes that are looked at in one call.
 const PAGE: usize = 1000;
-
-/// Recipients that are read or written at once.
-const AT_ONCE: usize = 32;
 
 /// Addresses that are told as examples, of one call.
 const EXAMPLES: usize = 10;
@@ -51,18 +46,37 @@ pub struct UndoneBy {
 }
 
 /// What one call found and did.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Default)]
 pub struct UndoPage {
     /// Lessons that were meant.
     pub matched: u64,
     /// Lessons that were taken back, or would be.
     pub undone: u64,
-    /// How many of these by reason, provider and host.
+    /// Lessons that stand because the same was said again since then.
+    pub said_again: u64,
+    /// Lessons of which nothing can be said: the recipient's history does not reach back to them.
+    pub forgotten: u64,
+    /// How many were undone, or would be, by reason, provider and host.
     pub groups: BTreeMap<Group, u64>,
     /// Some of their addresses.
     pub examples: Vec<String>,
     /// Where the next call begins; none at the end.
     pub next: Option<Place>,
+    /// Why it went no further; the same call again goes on.
+    pub failure: Option<StoreError>,
+}
+
+/// What became of a lesson that was meant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Outcome {
+    /// It was taken back, or would be.
+    Undone,
+    /// It stands: the same was said again since then.
+    SaidAgain,
+    /// The history does not reach back to it.
+    Forgotten,
+    /// It never counted, does not any more, or is nothing to be taken back in a batch.
+    Nothing,
 }
 
 /// What lessons have in common.
@@ -97,8 +111,8 @@ impl Learner {
     /// Takes back the lessons that are meant, as many as one call may look at.
     ///
     /// # Errors
-    /// When the store does not answer in time or holds something that cannot be read. What was
-    /// undone until then stays undone; the same call goes on.
+    /// When the notes cannot be read. What fails later is told with what was done until then
+    /// ([`UndoPage::failure`]).
     pub async fn undo(
         &self,
         tenant: &Tenant,
@@ -110,69 +124,92 @@ impl Learner {
         let from = from.unwrap_or_else(|| Place::at(filter.since.minus(CLOCKS)));
         let notes = self.lessons().notes(tenant, from, PAGE);
         let notes = self.ledger.in_time(notes).await?;
-        let mut known = HashSet::new();
-        let meant: Vec<Lesson> = notes
-            .lessons
-            .into_iter()
-            .filter(|lesson| filter.takes(lesson) && known.insert(lesson.event.id.clone()))
-            .collect();
+        let (mut known, mut meant) = (HashSet::new(), Vec::new());
+        for lesson in notes.lessons {
+            let Event { id, at, .. } = &lesson.event;
+            if filter.takes(&lesson) && known.insert((id.clone(), *at)) {
+                meant.push(lesson);
+            }
+        }
+        let events: HashSet<_> = known.iter().map(|(id, _)| id).collect();
         let mut page = UndoPage {
-            matched: meant.len() as u64,
+            matched: events.len() as u64,
             next: notes.next,
             ..UndoPage::default()
         };
-        let mut outcomes = stream::iter(meant)
-            .map(|lesson| async move {
-                let undone = self.take_back(tenant, &lesson, by).await?;
-                Ok::<_, StoreError>(undone.then_some(lesson))
-            })
-            .buffer_unordered(AT_ONCE);
-        while let Some(outcome) = outcomes.try_next().await? {
-            if let Some(lesson) = outcome {
-                page.add(lesson);
-            }
+        let take_back = |lesson| async {
+            let outcome = self.take_back(tenant, &lesson, by).await?;
+            Ok((lesson, outcome))
+        };
+        let (outcomes, failure) = batch::each(meant, take_back).await;
+        for (lesson, outcome) in outcomes {
+            page.add(lesson, outcome);
         }
+        page.failure = failure;
         Ok(page)
     }
 
-    /// Takes one lesson back, if it was learnt and still stands; whether it did, or would.
+    /// Takes one lesson back, if it was learnt and still stands.
     async fn take_back(
         &self,
         tenant: &Tenant,
         lesson: &Lesson,
         by: &UndoneBy,
-    ) -> Result<bool, StoreError> {
-        let Some(undo) = undo_of(&lesson.event, by) else {
-            return Ok(false);
+    ) -> Result<Outcome, StoreError> {
+        let Some((undo, undone)) = undo_of(&lesson.event, by) else {
+            return Ok(Outcome::Nothing);
         };
-        let key = &lesson.key;
+        let (key, event) = (&lesson.key, &lesson.event);
         let history = self.ledger.history(tenant, key, HISTORY_LIMIT).await?;
-        let counted = history
-            .iter()
-            .any(|entry| entry.event.id == lesson.event.id && entry.effect == Effect::Changed);
+        let Some(entry) = history.iter().find(|entry| entry.event.id == event.id) else {
+            return Ok(if history.len() < HISTORY_LIMIT {
+                Outcome::Nothing
+            } else {
+                Outcome::Forgotten
+            });
+        };
+        // What was told several times before it was recorded has several notes: that one counts
+        // which tells of the time that is recorded.
+        let counted = entry.effect == Effect::Changed && entry.event.at == event.at;
         let taken_back = history.iter().any(|entry| entry.event.id == undo.id);
         if !counted || taken_back {
-            return Ok(false);
+            return Ok(Outcome::Nothing);
         }
         let read = self.ledger.read(tenant, key).await?;
         if self.ledger.preview(&undo, &read.record).effect != Effect::Changed {
-            return Ok(false);
+            return Ok(if undone.is_said_again(&read.record, event.at) {
+                Outcome::SaidAgain
+            } else {
+                Outcome::Nothing
+            });
         }
         if by.dry_run {
-            return Ok(true);
+            return Ok(Outcome::Undone);
         }
         let recorded = self.ledger.record(tenant, key, undo).await?;
         self.metrics.recorded("undo", recorded.effect);
-        Ok(recorded.effect == Some(Effect::Changed))
+        Ok(if recorded.effect == Some(Effect::Changed) {
+            Outcome::Undone
+        } else {
+            Outcome::Nothing
+        })
     }
 }
+
+/// The actor of an event that the recipients brought about themselves.
+const RECIPIENT: &str = "recipient";
 
 /// How far the clocks of a store and of its gateways may be apart.
 const CLOCKS: std::time::Duration = std::time::Duration::from_secs(300);
 
 impl UndoPage {
-    fn add(&mut self, lesson: Lesson) {
-        self.undone += 1;
+    fn add(&mut self, lesson: Lesson, outcome: Outcome) {
+        match outcome {
+            Outcome::Undone => self.undone += 1,
+            Outcome::SaidAgain => return self.said_again += 1,
+            Outcome::Forgotten => return self.forgotten += 1,
+            Outcome::Nothing => return,
+        }
         if self.examples.len() < EXAMPLES {
             self.examples.extend(lesson.event.address.clone());
         }
@@ -185,8 +222,12 @@ impl UndoPage {
     }
 }
 
-/// The event that takes this one back; none when it is nothing that others taught us.
-fn undo_of(event: &Event, by: &UndoneBy) -> Option<Event> {
+/// The event that takes this one back, and what it takes back; none when it is nothing that others
+/// taught us: what recipients said themselves is no mistake of a report.
+fn undo_of(event: &Event, by: &UndoneBy) -> Option<(Event, Undone)> {
+    if event.actor == RECIPIENT {
+        return None;
+    }
     let undone = match &event.change {
         Change::Bounce { kind, .. } => Undone::Bounce { kind: *kind },
         Change::Complaint { stream, .. } => Undone::Complaint {
@@ -197,7 +238,7 @@ fn undo_of(event: &Event, by: &UndoneBy) -> Option<Event> {
         },
         _ => return None,
     };
-    Some(Event {
+    let undo = Event {
         id: EventId::of(&[b"undo", event.id.as_str().as_bytes()]),
         at: Timestamp::now(),
         actor: by.actor.clone(),
@@ -207,10 +248,11 @@ fn undo_of(event: &Event, by: &UndoneBy) -> Option<Event> {
         change: Change::Undo {
             event: event.id.clone(),
             of: event.at,
-            undone,
+            undone: undone.clone(),
             reason: by.reason.clone(),
         },
-    })
+    };
+    Some((undo, undone))
 }
 
 fn reason_of(event: &Event) -> &str {
@@ -232,7 +274,8 @@ fn words_of(event: &Event) -> Option<&str> {
 mod tests {
     use super::*;
     use crate::store::contract::{event, key};
-    use crate::suppression::event::BounceKind;
+    use crate::suppression::Scope;
+    use crate::suppression::event::{BounceKind, Grounds};
 
     fn lesson(at: u64, reason: Option<&str>, words: &str) -> Lesson {
         let mut event = event(at);
@@ -290,5 +333,23 @@ mod tests {
             ..filter
         };
         assert!(complaints.takes(&lesson));
+    }
+
+    #[test]
+    fn what_recipients_said_themselves_is_never_taken_back() {
+        let by = UndoneBy {
+            actor: "operator".to_owned(),
+            via: "cli".to_owned(),
+            reason: Some("a mistake".to_owned()),
+            dry_run: false,
+        };
+        let mut event = lesson(1, None, "x").event;
+        event.change = Change::OptOut {
+            scope: Scope::All,
+            grounds: Grounds::default(),
+        };
+        assert!(undo_of(&event, &by).is_some(), "a provider's report");
+        event.actor = "recipient".to_owned();
+        assert_eq!(undo_of(&event, &by), None, "a mail to a signed address");
     }
 }

@@ -10,8 +10,8 @@ use arc_swap::ArcSwap;
 use tokio::time::{Instant, timeout_at};
 
 use super::{
-    Commit, CommitOutcome, HistoryEntry, Lessons, Store, StoreError, TransactionId, Versioned,
-    WRITE_FACTOR,
+    Commit, CommitOutcome, DecidedBy, HistoryEntry, Lessons, Store, StoreError, TransactionId,
+    Versioned, WRITE_FACTOR,
 };
 use crate::mail::Address;
 use crate::suppression::event::{Applied, Effect};
@@ -114,7 +114,7 @@ impl Ledger {
     ) -> Result<Recorded, StoreError> {
         let rules = self.rules.load_full();
         let apply = |event: &Event, record: &Record| event.apply(record, &rules);
-        self.in_time(self.commit_with(tenant, key, event.clipped(), apply))
+        self.in_time(self.commit_with(tenant, key, entry_of(event, None), apply))
             .await
     }
 
@@ -193,8 +193,26 @@ impl Ledger {
         event.apply(record, &self.rules.load())
     }
 
-    /// Remembers an event that is not to count: the record stays, the history tells of it, and its
-    /// id counts no more (B4).
+    /// Records an event that was held, as [`record`](Self::record) does; the history tells who
+    /// decided so.
+    ///
+    /// # Errors
+    /// As [`record`](Self::record).
+    pub async fn accept_event(
+        &self,
+        tenant: &Tenant,
+        key: &RecipientKey,
+        event: Event,
+        by: DecidedBy,
+    ) -> Result<Recorded, StoreError> {
+        let rules = self.rules.load_full();
+        let apply = |event: &Event, record: &Record| event.apply(record, &rules);
+        self.in_time(self.commit_with(tenant, key, entry_of(event, Some(by)), apply))
+            .await
+    }
+
+    /// Remembers an event that is not to count: the record stays, the history tells of it and who
+    /// decided so, and its id counts no more (B4).
     ///
     /// # Errors
     /// When the store does not answer in time or holds something that cannot be read.
@@ -203,12 +221,13 @@ impl Ledger {
         tenant: &Tenant,
         key: &RecipientKey,
         event: Event,
+        by: DecidedBy,
     ) -> Result<Recorded, StoreError> {
         let leave = |_: &Event, record: &Record| Applied {
             record: record.clone(),
             effect: Effect::Dropped,
         };
-        self.in_time(self.commit_with(tenant, key, event.clipped(), leave))
+        self.in_time(self.commit_with(tenant, key, entry_of(event, Some(by)), leave))
             .await
     }
 
@@ -226,13 +245,9 @@ impl Ledger {
         &self,
         tenant: &Tenant,
         key: &RecipientKey,
-        event: Event,
+        mut entry: HistoryEntry,
         apply: impl Fn(&Event, &Record) -> Applied,
     ) -> Result<Recorded, StoreError> {
-        let mut entry = HistoryEntry {
-            event,
-            effect: Effect::Changed,
-        };
         for _attempt in 0..CONFLICT_LIMIT {
             let read = self.store.read(tenant, key).await?;
             let applied = apply(&entry.event, &read.record);
@@ -276,6 +291,15 @@ impl Ledger {
         timeout_at(deadline, work)
             .await
             .unwrap_or_else(|_late| Err(StoreError::Unavailable("no answer in time".to_owned())))
+    }
+}
+
+/// The entry of the history that will tell of this event; its effect is not known yet.
+fn entry_of(event: Event, decided: Option<DecidedBy>) -> HistoryEntry {
+    HistoryEntry {
+        event: event.clipped(),
+        effect: Effect::AlreadySo,
+        decided,
     }
 }
 

@@ -21,7 +21,7 @@ pub const LESSON_LIMIT: usize = 250_000;
 /// How long a lesson can be undone.
 pub const LESSON_KEEP: Duration = Duration::from_secs(35 * 24 * 3600);
 
-/// Most causes that are known as held or accepted at a time.
+/// Most causes of a tenant that hold lessons at a time; accepted ones hold none and do not count.
 pub const HOLD_LIMIT: usize = 1000;
 
 /// Most lessons that one cause holds.
@@ -61,13 +61,11 @@ pub trait Lessons {
         limit: usize,
     ) -> BoxFuture<'a, Result<Notes, StoreError>>;
 
-    /// Adds to how many messages were relayed to each provider in the slot of this moment.
+    /// Adds to how many messages were relayed to each provider; a batch counts once, however often
+    /// it is told.
     fn count_relayed<'a>(
         &'a self,
-        tenant: &'a Tenant,
-        counts: &'a [(String, u64)],
-        now: Timestamp,
-        window: Duration,
+        relayed: &'a RelayedBatch<'a>,
     ) -> BoxFuture<'a, Result<(), StoreError>>;
 
     /// Counts a recipient for a cause, once in a window; answers how things stand then.
@@ -78,12 +76,12 @@ pub trait Lessons {
 
     /// Changes what is known of a cause, and adds a lesson to those it holds: both, or nothing.
     ///
-    /// Answers whether it did: not when something else than `before` is there by now, and not when
-    /// the cause is to be forgotten while it holds lessons.
+    /// A lesson that is held already needs no room; another one is refused as unavailable when the
+    /// cause holds [`HELD_LIMIT`] of them, or when it would be the cause above [`HOLD_LIMIT`].
     fn change_hold<'a>(
         &'a self,
         change: &'a HoldChange<'a>,
-    ) -> BoxFuture<'a, Result<bool, StoreError>>;
+    ) -> BoxFuture<'a, Result<HoldOutcome, StoreError>>;
 
     /// The oldest lessons that a cause holds.
     fn held<'a>(
@@ -210,6 +208,21 @@ pub struct Tally<'a> {
     pub window: Duration,
 }
 
+/// What was relayed to each provider within a short time.
+#[derive(Debug, Clone, Copy)]
+pub struct RelayedBatch<'a> {
+    /// Whose mail.
+    pub tenant: &'a Tenant,
+    /// Tells the batch from every other.
+    pub id: &'a EventId,
+    /// Messages by provider, each provider once.
+    pub counts: &'a [(String, u64)],
+    /// When they were relayed.
+    pub at: Timestamp,
+    /// How far back the brake counts.
+    pub window: Duration,
+}
+
 /// How things stand with a cause.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tallied {
@@ -234,6 +247,18 @@ pub struct HoldChange<'a> {
     pub after: Option<&'a Hold>,
     /// A lesson to hold; one that is held already is held once.
     pub lesson: Option<&'a Lesson>,
+}
+
+/// What became of a change of what is known of a cause.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HoldOutcome {
+    /// It is made; the lesson, if there was one, is held from now on.
+    Changed,
+    /// It is made; the lesson was held before.
+    HeldAlready,
+    /// Something else than `before` is there by now, or the cause was to be forgotten while it
+    /// holds lessons. Nothing was written.
+    Conflict,
 }
 
 impl CauseId {

@@ -26,6 +26,7 @@ pub use lessons::Lessons;
 
 use crate::suppression::event::Effect;
 use crate::suppression::{Event, EventId, Finding, RecipientKey, Record, Tenant};
+use crate::timestamp::Timestamp;
 
 /// A boxed future, so that the gateway can hold any store.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -188,6 +189,23 @@ pub struct HistoryEntry {
     pub event: Event,
     /// What it did to the record.
     pub effect: Effect,
+    /// Who decided on it, if it was held until somebody had looked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decided: Option<DecidedBy>,
+}
+
+/// Who decided on an event that was held, and why so.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DecidedBy {
+    /// When.
+    pub at: Timestamp,
+    /// The operator.
+    pub actor: String,
+    /// How they said it: `cli` or `api`.
+    pub via: String,
+    /// Why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
 }
 
 /// A write may take so many times as long as a look-up: it waits for a disk, and for others.

@@ -300,25 +300,24 @@ impl Event {
         if self.is_late(record, None) {
             return Effect::Outdated;
         }
-        match (&mut record.complaint, stream) {
-            (None, _) => {
+        match &mut record.complaint {
+            None => {
                 record.complaint = Some(Complaint {
                     at: self.at,
                     stream: stream.map(str::to_owned),
+                    last: None,
                     also: Vec::new(),
                     source: self.actor.clone(),
                 });
                 Effect::Changed
             }
-            (Some(old), Some(stream)) if !old.is_about(stream) => {
-                old.also.push(stream.to_owned());
-                Effect::Changed
+            Some(old) => {
+                if old.add(stream, self.at, &self.actor) {
+                    Effect::Changed
+                } else {
+                    Effect::AlreadySo
+                }
             }
-            (Some(old), None) if old.stream.is_some() => {
-                old.stream = None;
-                Effect::Changed
-            }
-            _ => Effect::AlreadySo,
         }
     }
 

@@ -3,11 +3,14 @@
 //! No axis overwrites another, and mailability is computed from them (see [`super::policy`]),
 //! never stored.
 
+mod complaint;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+pub use self::complaint::{Complaint, Further};
 use super::scope::Scope;
 use crate::mail::EnhancedStatus;
 use crate::timestamp::Timestamp;
@@ -96,30 +99,6 @@ pub struct DoNotEmail {
     /// Set by a rule (`auto_do_not_email`), not by a person.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub auto: bool,
-}
-
-/// A complaint that reached us.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Complaint {
-    /// When it was received.
-    pub at: Timestamp,
-    /// The stream of the message complained about, where it is known.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub stream: Option<String>,
-    /// Further streams complained about later.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub also: Vec<String>,
-    /// Who told us.
-    pub source: String,
-}
-
-impl Complaint {
-    /// Whether it was about mail of this stream; a complaint about an unknown stream counts for each.
-    #[must_use]
-    pub fn is_about(&self, stream: &str) -> bool {
-        self.stream.as_deref().is_none_or(|about| about == stream)
-            || self.also.iter().any(|about| about == stream)
-    }
 }
 
 /// Bounces of one kind.

@@ -147,13 +147,11 @@ fn fact(what: &str, at: Timestamp, details: String) -> Fact {
 }
 
 fn complained(complaint: &Complaint) -> Fact {
-    let mut streams: Vec<&str> = complaint.stream.as_deref().into_iter().collect();
-    streams.extend(complaint.also.iter().map(String::as_str));
-    let about = if streams.is_empty() {
-        "any stream".to_owned()
-    } else {
-        streams.join(", ")
-    };
+    let streams: Vec<&str> = complaint
+        .streams()
+        .map(|stream| stream.unwrap_or("any stream"))
+        .collect();
+    let about = streams.join(", ");
     let details = format!("about {about}, told by {}", complaint.source);
     fact("complaint", complaint.at, details)
 }
@@ -219,7 +217,11 @@ fn grounds<const N: usize>(named: [(&str, Option<&str>); N]) -> Vec<String> {
 
 fn happening(entry: &HistoryEntry) -> Vec<String> {
     let event = &entry.event;
-    let (what, details) = change(&event.change);
+    let (what, mut details) = change(&event.change);
+    if let Some(by) = &entry.decided {
+        details.push(format!("decided by {} {}", by.actor, moment(by.at)));
+        details.extend(grounds([("reason", by.reason.as_deref())]));
+    }
     let effect = match entry.effect {
         Effect::Changed => "changed",
         Effect::AlreadySo => "already so",

@@ -220,15 +220,16 @@ impl<'a> Intake<'a> {
         };
         let learner = &self.context.learner;
         match learner.learn(&tenant, &key, event, &lesson.source).await? {
-            Learnt::Recorded(recorded) => {
-                self.context.metrics.recorded(name, recorded.effect);
-                match recorded.effect {
+            Learnt::Recorded(effect) => {
+                self.context.metrics.recorded(name, effect);
+                match effect {
                     Some(Outcome::Changed) => taken.counted += 1,
                     Some(Outcome::Outdated) => taken.outdated += 1,
                     Some(Outcome::AlreadySo | Outcome::Dropped) | None => taken.known += 1,
                 }
             }
-            Learnt::Held => taken.held += 1,
+            Learnt::Held { is_new: true } => taken.held += 1,
+            Learnt::Held { is_new: false } => taken.known += 1,
         }
         Ok(())
     }

@@ -206,10 +206,8 @@ impl Session {
         let tenant = &transaction.policy.tenant;
         let learner = &self.context.learner;
         match learner.learn(tenant, &key, event, &source).await {
-            Ok(Learnt::Recorded(recorded)) => {
-                self.context.metrics.recorded("bounce", recorded.effect);
-            }
-            Ok(Learnt::Held) => {}
+            Ok(Learnt::Recorded(effect)) => self.context.metrics.recorded("bounce", effect),
+            Ok(Learnt::Held { .. }) => {}
             // The client hears the upstream's refusal all the same, and the next one is learnt from.
             Err(error) => tracing::warn!(%error, %key, "a refusal could not be recorded"),
         }

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::mail::EnhancedStatus;
 use crate::store::contract::full_record;
-use crate::suppression::record::{Bounces, Complaint, Consent, DoNotEmail, Erased, Reset};
+use crate::suppression::record::{Bounces, Complaint, Consent, DoNotEmail, Erased, Further, Reset};
 use crate::timestamp::Timestamp;
 
 fn text() -> impl Strategy<Value = String> {
@@ -69,10 +69,24 @@ fn do_not_email() -> impl Strategy<Value = DoNotEmail> {
 }
 
 fn complaint() -> impl Strategy<Value = Complaint> {
-    (moment(), option::of(text()), vec(text(), 0..3), text()).prop_map(
-        |(at, stream, also, source)| Complaint {
+    let also = (
+        option::of(moment()),
+        option::of(text()),
+        option::of(moment()),
+        option::of(text()),
+    )
+        .prop_map(|(at, stream, last, source)| Further {
             at,
             stream,
+            last,
+            source,
+        });
+    let last = option::of(moment());
+    (moment(), option::of(text()), last, vec(also, 0..3), text()).prop_map(
+        |(at, stream, last, also, source)| Complaint {
+            at,
+            stream,
+            last,
             also,
             source,
         },

@@ -4,7 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Fixture, GENERATION, event, key, ledger, ready, tasks_done, tenant};
-use crate::store::lessons::{CauseId, Hold, HoldChange, Lesson, Pending, Place, Tallied, Tally};
+use crate::store::lessons::{
+    CauseId, HOLD_LIMIT, Hold, HoldChange, HoldOutcome, Lesson, Pending, Place, RelayedBatch,
+    Tallied, Tally,
+};
 use crate::store::{Store, StoreError};
 use crate::suppression::{EventId, Tenant};
 use crate::timestamp::Timestamp;
@@ -57,15 +60,42 @@ async fn tally(store: &dyn Store, number: u8, now: Timestamp) -> Tallied {
     store.tally(&tally).await.unwrap()
 }
 
+async fn relay(
+    store: &dyn Store,
+    number: u64,
+    counts: &[(String, u64)],
+    at: Timestamp,
+) -> Result<(), StoreError> {
+    let batch = RelayedBatch {
+        tenant: &tenant(),
+        id: &EventId::of(&[b"batch", &number.to_be_bytes()]),
+        counts,
+        at,
+        window: HOUR,
+    };
+    store.count_relayed(&batch).await
+}
+
+/// Whether the change was made.
 async fn change(
     store: &dyn Store,
     before: Option<&Hold>,
     after: Option<&Hold>,
     lesson: Option<&Lesson>,
 ) -> Result<bool, StoreError> {
+    let outcome = outcome(store, &cause(), (before, after), lesson).await?;
+    Ok(outcome != HoldOutcome::Conflict)
+}
+
+async fn outcome(
+    store: &dyn Store,
+    cause: &CauseId,
+    (before, after): (Option<&Hold>, Option<&Hold>),
+    lesson: Option<&Lesson>,
+) -> Result<HoldOutcome, StoreError> {
     let change = HoldChange {
         tenant: &tenant(),
-        cause: &cause(),
+        cause,
         before,
         after,
         lesson,
@@ -110,18 +140,17 @@ pub(crate) async fn notes_come_back_in_order_and_in_pages(fixture: &impl Fixture
 
 pub(crate) async fn what_was_relayed_is_counted_in_its_window(fixture: &impl Fixture) {
     let store = ready(fixture).await;
-    let tenant = tenant();
     let counts = |count| [("example.com".to_owned(), count), ("other".to_owned(), 9)];
     for (count, ago) in [(5, 0), (7, 30), (11, 59), (100, 120)] {
         let at = NOW.minus(Duration::from_secs(ago * 60));
-        let counts = counts(count);
-        let counted = store.count_relayed(&tenant, &counts, at, HOUR);
-        counted.await.unwrap();
+        // Told twice, as if no answer had come.
+        for _ in 0..2 {
+            let told = relay(store.as_ref(), count, &counts(count), at).await;
+            told.unwrap();
+        }
     }
-    store
-        .count_relayed(&tenant, &counts(1), NOW, HOUR)
-        .await
-        .unwrap();
+    let told = relay(store.as_ref(), 1, &counts(1), NOW).await;
+    told.unwrap();
     assert_eq!(tally(store.as_ref(), 1, NOW).await.relayed, 24);
     let later = NOW.plus(Duration::from_secs(15 * 60));
     assert_eq!(tally(store.as_ref(), 1, later).await.relayed, 13);
@@ -205,6 +234,42 @@ pub(crate) async fn a_lesson_is_held_once_and_in_order(fixture: &impl Fixture) {
     }
 }
 
+pub(crate) async fn a_lesson_that_is_held_needs_no_room(fixture: &impl Fixture) {
+    let store = ready(fixture).await;
+    let store = store.as_ref();
+    let number = |number: usize| CauseId::of(&[&number.to_be_bytes()]);
+    let free = Hold {
+        free_until: Some(NOW.plus(HOUR)),
+        ..hold(1)
+    };
+    let one = hold(1);
+    // Accepted ones hold nothing and take no room.
+    for place in 0..3 {
+        let known = (None, Some(&free));
+        outcome(store, &number(place), known, None).await.unwrap();
+    }
+    let (first, causes) = (lesson(1), 3..3 + HOLD_LIMIT);
+    let held = causes.map(|place| {
+        let (cause, one, first) = (number(place), &one, &first);
+        async move { outcome(store, &cause, (None, Some(one)), Some(first)).await }
+    });
+    for held in futures_util::future::join_all(held).await {
+        assert_eq!(held.unwrap(), HoldOutcome::Changed);
+    }
+    let known = (None, Some(&one));
+    let full = outcome(store, &cause(), known, Some(&lesson(1))).await;
+    assert!(matches!(full, Err(StoreError::Unavailable(_))), "{full:?}");
+    let again = (Some(&free), Some(&one));
+    let full = outcome(store, &number(0), again, Some(&lesson(1))).await;
+    assert!(matches!(full, Err(StoreError::Unavailable(_))), "{full:?}");
+    // What is held is told again, and others of its cause come.
+    let known = (Some(&one), Some(&one));
+    let held = outcome(store, &number(3), known, Some(&lesson(1))).await;
+    assert_eq!(held.unwrap(), HoldOutcome::HeldAlready);
+    let held = outcome(store, &number(3), known, Some(&lesson(2))).await;
+    assert_eq!(held.unwrap(), HoldOutcome::Changed);
+}
+
 pub(crate) async fn of_many_who_hold_a_cause_all_lessons_are_there(fixture: &impl Fixture) {
     let store = ready(fixture).await;
     let tasks = (0..16).map(|number| {
@@ -262,8 +327,7 @@ pub(crate) async fn every_lesson_command(store: &dyn Store) {
     store.note(&tenant, &lesson(1)).await.unwrap();
     store.notes(&tenant, Place::default(), 9).await.unwrap();
     let counts = [("example.com".to_owned(), 1)];
-    let counted = store.count_relayed(&tenant, &counts, NOW, HOUR);
-    counted.await.unwrap();
+    relay(store, 1, &counts, NOW).await.unwrap();
     tally(store, 1, NOW).await;
     let one = hold(1);
     assert!(
@@ -297,8 +361,7 @@ pub(crate) async fn s1_another_generation_has_no_lessons_and_takes_none(fixture:
         let notes = store.notes(&tenant, Place::default(), 9).await;
         unavailable(notes.unwrap_err());
         let counts = [("example.com".to_owned(), 1)];
-        let counted = store.count_relayed(&tenant, &counts, NOW, HOUR);
-        unavailable(counted.await.unwrap_err());
+        unavailable(relay(store, 1, &counts, NOW).await.unwrap_err());
         unavailable(store.holds(&tenant).await.unwrap_err());
         unavailable(store.held(&tenant, &cause, 9).await.unwrap_err());
         unavailable(store.release(&tenant, &cause, &[id]).await.unwrap_err());

@@ -7,7 +7,7 @@ use crate::mail::EnhancedStatus;
 use crate::store::ledger::{Ledger, LedgerOptions};
 use crate::store::{Meta, SCHEMA, Store};
 use crate::suppression::event::BounceKind;
-use crate::suppression::record::{Bounces, Complaint, Consent, DoNotEmail, Erased, Reset};
+use crate::suppression::record::{Bounces, Complaint, Consent, DoNotEmail, Erased, Further, Reset};
 use crate::suppression::{
     Change, Event, EventId, EventRules, KeyMaker, RecipientKey, Record, Scope, Tenant,
 };
@@ -112,7 +112,13 @@ pub(crate) fn full_record() -> Record {
         complaint: Some(Complaint {
             at: at(60),
             stream: Some("campaign".to_owned()),
-            also: vec!["receipts".to_owned()],
+            last: Some(at(65)),
+            also: vec![Further {
+                at: Some(at(61)),
+                stream: Some("receipts".to_owned()),
+                last: Some(at(62)),
+                source: Some("mx.example.org".to_owned()),
+            }],
             source: "mx.example.net".to_owned(),
         }),
         hard: Some(bounces(1)),

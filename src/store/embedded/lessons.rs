@@ -7,8 +7,8 @@ use redb::{
 };
 
 use super::super::lessons::{
-    CAUSE_LIMIT, CauseId, HELD_LIMIT, HOLD_LIMIT, HoldChange, LESSON_KEEP, LESSON_LIMIT, Lesson,
-    Notes, Pending, Place, Tallied, slot_of, slots,
+    CAUSE_LIMIT, CauseId, HELD_LIMIT, HOLD_LIMIT, Hold, HoldChange, HoldOutcome, LESSON_KEEP,
+    LESSON_LIMIT, Lesson, Notes, Pending, Place, RelayedBatch, Tallied, slot_of, slots,
 };
 use super::super::{StoreError, codec, too_much_is_held};
 use super::tables::SEEN;
@@ -20,6 +20,8 @@ use crate::timestamp::Timestamp;
 const NOTES: TableDefinition<'_, (u64, u64), (&str, &[u8])> = TableDefinition::new("notes");
 /// Beginning of the slot, tenant and provider; messages.
 const RELAYED: TableDefinition<'_, (u64, &str, &str), u64> = TableDefinition::new("relayed");
+/// Time and id of the batches that were counted.
+const RELAYED_TOLD: TableDefinition<'_, (u64, &str), ()> = TableDefinition::new("relayed_told");
 /// Tenant, cause and recipient; until when it counts.
 const COUNTED: TableDefinition<'_, (&str, &str, &[u8; 16]), u64> = TableDefinition::new("counted");
 /// The same in the order in which they expire.
@@ -41,6 +43,7 @@ const RELAYED_KEEP: Duration = Duration::from_secs(2 * 24 * 3600);
 pub(super) fn create(transaction: &WriteTransaction) -> Result<(), redb::Error> {
     transaction.open_table(NOTES)?;
     transaction.open_table(RELAYED)?;
+    transaction.open_table(RELAYED_TOLD)?;
     transaction.open_table(COUNTED)?;
     transaction.open_table(COUNTED_EXPIRY)?;
     transaction.open_table(TOTALS)?;
@@ -106,17 +109,38 @@ pub(super) fn notes(
     Ok(Ok(notes))
 }
 
-pub(super) fn count_relayed(
-    transaction: &WriteTransaction,
-    tenant: &Tenant,
-    counts: &[(String, u64)],
-    now: Timestamp,
-    window: Duration,
-) -> Written<()> {
+/// A batch of counts with its own copies, for the thread that writes.
+#[derive(Debug)]
+pub(super) struct Counts {
+    tenant: Tenant,
+    id: EventId,
+    counts: Vec<(String, u64)>,
+    at: Timestamp,
+    slot: u64,
+}
+
+impl Counts {
+    /// The batch as the thread can take it along.
+    pub(super) fn of(batch: &RelayedBatch<'_>) -> Self {
+        Self {
+            tenant: batch.tenant.clone(),
+            id: batch.id.clone(),
+            counts: batch.counts.to_vec(),
+            at: batch.at,
+            slot: slot_of(batch.at, batch.window),
+        }
+    }
+}
+
+pub(super) fn count_relayed(transaction: &WriteTransaction, batch: &Counts) -> Written<()> {
+    let mut told = transaction.open_table(RELAYED_TOLD)?;
+    let mark = (batch.at.millis(), batch.id.as_str());
+    if told.insert(mark, ())?.is_some() {
+        return Ok(Ok(()));
+    }
     let mut relayed = transaction.open_table(RELAYED)?;
-    let slot = slot_of(now, window);
-    for (provider, count) in counts {
-        let id = (slot, tenant.as_str(), provider.as_str());
+    for (provider, count) in &batch.counts {
+        let id = (batch.slot, batch.tenant.as_str(), provider.as_str());
         let before = relayed.get(id)?.map_or(0, |count| count.value());
         relayed.insert(id, before.saturating_add(*count))?;
     }
@@ -229,7 +253,7 @@ impl Change {
     }
 }
 
-pub(super) fn change_hold(transaction: &WriteTransaction, change: &Change) -> Written<bool> {
+pub(super) fn change_hold(transaction: &WriteTransaction, change: &Change) -> Written<HoldOutcome> {
     let (tenant, cause) = (change.tenant.as_str(), change.cause.as_str());
     let mut holds = transaction.open_table(HOLDS)?;
     let mut totals = transaction.open_table(TOTALS)?;
@@ -239,16 +263,19 @@ pub(super) fn change_hold(transaction: &WriteTransaction, change: &Change) -> Wr
         .map(|text| text.value().to_vec());
     let expected = change.before.as_ref().map(String::as_bytes);
     if known.as_deref() != expected || (change.after.is_none() && held > 0) {
-        return Ok(Ok(false));
+        return Ok(Ok(HoldOutcome::Conflict));
     }
+    let mut outcome = HoldOutcome::Changed;
     if let Some((event, at, text)) = &change.lesson {
-        let is_full = known.is_none() && holds.len()? >= HOLD_LIMIT as u64;
-        if is_full || held >= HELD_LIMIT as u64 {
-            return Ok(Err(too_much_is_held()));
-        }
         let mut times = transaction.open_table(HELD_AT)?;
-        let is_new = times.get((tenant, cause, event.as_str()))?.is_none();
-        if is_new {
+        if times.get((tenant, cause, event.as_str()))?.is_some() {
+            outcome = HoldOutcome::HeldAlready;
+        } else {
+            let is_new = !known.as_deref().is_some_and(is_holding);
+            let is_full = is_new && count_holding(&holds, tenant)? >= HOLD_LIMIT;
+            if is_full || held >= HELD_LIMIT as u64 {
+                return Ok(Err(too_much_is_held()));
+            }
             times.insert((tenant, cause, event.as_str()), at.millis())?;
             let mut lessons = transaction.open_table(HELD)?;
             let place = (tenant, cause, at.millis(), event.as_str());
@@ -261,7 +288,27 @@ pub(super) fn change_hold(transaction: &WriteTransaction, change: &Change) -> Wr
         Some(text) => holds.insert((tenant, cause), text.as_bytes())?,
         None => holds.remove((tenant, cause))?,
     };
-    Ok(Ok(true))
+    Ok(Ok(outcome))
+}
+
+/// Whether a cause of which this is known holds lessons; so it is taken if it cannot be read.
+fn is_holding(text: &[u8]) -> bool {
+    codec::decode_value::<Hold>("pending", text).map_or(true, |hold| hold.is_holding())
+}
+
+fn count_holding(
+    holds: &impl ReadableTable<(&'static str, &'static str), &'static [u8]>,
+    tenant: &str,
+) -> Result<usize, redb::Error> {
+    let mut holding = 0;
+    for entry in holds.range((tenant, "")..)? {
+        let (id, text) = entry?;
+        if id.value().0 != tenant {
+            break;
+        }
+        holding += usize::from(is_holding(text.value()));
+    }
+    Ok(holding)
 }
 
 pub(super) fn held(
@@ -339,6 +386,19 @@ pub(super) fn prune(
         match first {
             Some((slot, tenant, provider)) if slot < oldest => {
                 relayed.remove((slot, tenant.as_str(), provider.as_str()))?;
+            }
+            _ => break,
+        }
+    }
+    let mut told = transaction.open_table(RELAYED_TOLD)?;
+    for _ in 0..limit {
+        let first = told.first()?.map(|(mark, _)| {
+            let (at, id) = mark.value();
+            (at, id.to_owned())
+        });
+        match first {
+            Some((at, id)) if at < oldest => {
+                told.remove((at, id.as_str()))?;
             }
             _ => break,
         }

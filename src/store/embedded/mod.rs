@@ -18,7 +18,9 @@ use redb::{ReadTransaction, WriteTransaction};
 use self::file::DatabaseFile;
 use self::writer::{Writer, Written};
 use super::generation::{Alarm, Generation};
-use super::lessons::{CauseId, HoldChange, Lesson, Notes, Pending, Place, Tallied, Tally};
+use super::lessons::{
+    CauseId, HoldChange, HoldOutcome, Lesson, Notes, Pending, Place, RelayedBatch, Tallied, Tally,
+};
 use super::{
     BoxFuture, Commit, CommitOutcome, HistoryEntry, Lessons, Meta, Store, StoreError,
     TransactionId, Versioned, codec,
@@ -288,17 +290,12 @@ impl Lessons for EmbeddedStore {
 
     fn count_relayed<'a>(
         &'a self,
-        tenant: &'a Tenant,
-        counts: &'a [(String, u64)],
-        now: Timestamp,
-        window: Duration,
+        relayed: &'a RelayedBatch<'a>,
     ) -> BoxFuture<'a, Result<(), StoreError>> {
         Box::pin(async move {
-            let (tenant, counts) = (tenant.clone(), counts.to_vec());
-            self.write(move |transaction, _| {
-                lessons::count_relayed(transaction, &tenant, &counts, now, window)
-            })
-            .await
+            let counts = lessons::Counts::of(relayed);
+            self.write(move |transaction, _| lessons::count_relayed(transaction, &counts))
+                .await
         })
     }
 
@@ -324,7 +321,7 @@ impl Lessons for EmbeddedStore {
     fn change_hold<'a>(
         &'a self,
         change: &'a HoldChange<'a>,
-    ) -> BoxFuture<'a, Result<bool, StoreError>> {
+    ) -> BoxFuture<'a, Result<HoldOutcome, StoreError>> {
         Box::pin(async move {
             let change = lessons::Change::of(change)?;
             self.write(move |transaction, _| lessons::change_hold(transaction, &change))

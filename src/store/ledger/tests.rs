@@ -5,10 +5,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use super::super::contract::{event, key, keys, tenant};
 use super::super::{BoxFuture, Meta};
 use super::*;
-use crate::store::lessons::{CauseId, HoldChange, Lesson, Notes, Pending, Place, Tallied, Tally};
+use crate::store::lessons::{
+    CauseId, HoldChange, HoldOutcome, Lesson, Notes, Pending, Place, RelayedBatch, Tallied, Tally,
+};
 use crate::suppression::EventId;
 use crate::suppression::event::Coupling;
-use crate::timestamp::Timestamp;
 
 /// A store that does what it is told to do next; told nothing, it never answers.
 #[derive(Debug, Default)]
@@ -157,10 +158,7 @@ impl Lessons for Scripted {
 
     fn count_relayed<'a>(
         &'a self,
-        _: &'a Tenant,
-        _: &'a [(String, u64)],
-        _: Timestamp,
-        _: Duration,
+        _: &'a RelayedBatch<'a>,
     ) -> BoxFuture<'a, Result<(), StoreError>> {
         never()
     }
@@ -173,7 +171,10 @@ impl Lessons for Scripted {
         never()
     }
 
-    fn change_hold<'a>(&'a self, _: &'a HoldChange<'a>) -> BoxFuture<'a, Result<bool, StoreError>> {
+    fn change_hold<'a>(
+        &'a self,
+        _: &'a HoldChange<'a>,
+    ) -> BoxFuture<'a, Result<HoldOutcome, StoreError>> {
         never()
     }
 

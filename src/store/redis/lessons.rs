@@ -8,15 +8,19 @@ use redis::{Script, Value};
 use super::guarded::Batch;
 use super::{META, RedisStore, name, replies};
 use crate::store::lessons::{
-    CAUSE_LIMIT, CauseId, HELD_LIMIT, HOLD_LIMIT, Hold, HoldChange, LESSON_KEEP, LESSON_LIMIT,
-    Lesson, Lessons, Notes, Pending, Place, Tallied, Tally, slot_of, slots,
+    CAUSE_LIMIT, CauseId, HELD_LIMIT, HOLD_LIMIT, Hold, HoldChange, HoldOutcome, LESSON_KEEP,
+    LESSON_LIMIT, Lesson, Lessons, Notes, Pending, Place, RelayedBatch, Tallied, Tally, slot_of,
+    slots,
 };
 use crate::store::{BoxFuture, StoreError, codec, too_much_is_held};
 use crate::suppression::{EventId, RecipientKey, Tenant};
 use crate::timestamp::Timestamp;
 
-const TEXT: &str = include_str!("hold.lua");
-static SCRIPT: LazyLock<Script> = LazyLock::new(|| Script::new(TEXT));
+const HOLD: &str = include_str!("hold.lua");
+static HOLD_SCRIPT: LazyLock<Script> = LazyLock::new(|| Script::new(HOLD));
+
+const RELAYED: &str = include_str!("relayed.lua");
+static RELAYED_SCRIPT: LazyLock<Script> = LazyLock::new(|| Script::new(RELAYED));
 
 /// Most notes of one page: each is an array of its own in the reply.
 const PAGE_LIMIT: usize = 1000;
@@ -49,6 +53,9 @@ impl Lessons for RedisStore {
             let mut batch = Batch::default();
             batch.add("XADD", &name, ["MAXLEN", "~", &limit, "*", "lesson", &text]);
             batch.add("XTRIM", &name, ["MINID", "~", &oldest]);
+            // Where nothing more is learnt nobody trims: the whole goes with its newest.
+            let keep = LESSON_KEEP.as_millis().to_string();
+            batch.add("PEXPIRE", &name, [keep]);
             self.run_batch(batch).await.map(|_| ())
         })
     }
@@ -86,22 +93,9 @@ impl Lessons for RedisStore {
 
     fn count_relayed<'a>(
         &'a self,
-        tenant: &'a Tenant,
-        counts: &'a [(String, u64)],
-        now: Timestamp,
-        window: Duration,
+        relayed: &'a RelayedBatch<'a>,
     ) -> BoxFuture<'a, Result<(), StoreError>> {
-        Box::pin(async move {
-            let name = relayed_name(tenant, slot_of(now, window));
-            // Twice the window: a slot is asked for as long as a part of it is in the window.
-            let keep = window.saturating_mul(2).max(Duration::from_millis(1));
-            let mut batch = Batch::default();
-            for (provider, count) in counts {
-                batch.add("HINCRBY", &name, [provider.clone(), count.to_string()]);
-            }
-            batch.add("PEXPIRE", &name, [keep.as_millis().to_string()]);
-            self.run_batch(batch).await.map(|_| ())
-        })
+        Box::pin(self.run_relayed(relayed))
     }
 
     fn tally<'a>(&'a self, tally: &'a Tally<'a>) -> BoxFuture<'a, Result<Tallied, StoreError>> {
@@ -141,7 +135,7 @@ impl Lessons for RedisStore {
     fn change_hold<'a>(
         &'a self,
         change: &'a HoldChange<'a>,
-    ) -> BoxFuture<'a, Result<bool, StoreError>> {
+    ) -> BoxFuture<'a, Result<HoldOutcome, StoreError>> {
         Box::pin(self.run_change(change))
     }
 
@@ -216,7 +210,37 @@ impl RedisStore {
         })
     }
 
-    async fn run_change(&self, change: &HoldChange<'_>) -> Result<bool, StoreError> {
+    async fn run_relayed(&self, relayed: &RelayedBatch<'_>) -> Result<(), StoreError> {
+        let &RelayedBatch { tenant, window, .. } = relayed;
+        let generation = self.generation.expected()?;
+        // Twice the window: a slot is asked for as long as a part of it is in the window.
+        let keep = window.saturating_mul(2).max(Duration::from_millis(1));
+        let mut arguments = vec![
+            "3".to_owned(),
+            META.to_owned(),
+            relayed_name(tenant, slot_of(relayed.at, window)),
+            of_tenant(tenant, &format!("relayed:told:{}", relayed.id)),
+            generation.as_str().to_owned(),
+            keep.as_millis().to_string(),
+        ];
+        for (provider, count) in relayed.counts {
+            arguments.extend([provider.clone(), count.to_string()]);
+        }
+        let arguments: Vec<_> = arguments.into_iter().map(String::into_bytes).collect();
+        let reply = self
+            .run_script(&RELAYED_SCRIPT, RELAYED, &arguments)
+            .await?;
+        match replies::optional_text(&reply)? {
+            Some(b"counted") => Ok(()),
+            Some(b"another generation") => {
+                self.generation.check(None)?;
+                Err(replies::unexpected())
+            }
+            _ => Err(replies::unexpected()),
+        }
+    }
+
+    async fn run_change(&self, change: &HoldChange<'_>) -> Result<HoldOutcome, StoreError> {
         let &HoldChange { tenant, cause, .. } = change;
         let generation = self.generation.expected()?;
         let text = |hold: Option<&Hold>| hold.map_or(Ok(String::new()), codec::encode_value);
@@ -239,10 +263,11 @@ impl RedisStore {
             arguments.push(codec::encode_value(lesson)?);
         }
         let arguments: Vec<_> = arguments.into_iter().map(String::into_bytes).collect();
-        let reply = self.run_script(&SCRIPT, TEXT, &arguments).await?;
+        let reply = self.run_script(&HOLD_SCRIPT, HOLD, &arguments).await?;
         match replies::optional_text(&reply)? {
-            Some(b"changed") => Ok(true),
-            Some(b"conflict") => Ok(false),
+            Some(b"changed") => Ok(HoldOutcome::Changed),
+            Some(b"held already") => Ok(HoldOutcome::HeldAlready),
+            Some(b"conflict") => Ok(HoldOutcome::Conflict),
             Some(b"full") => Err(too_much_is_held()),
             Some(b"another generation") => {
                 self.generation.check(None)?;
@@ -263,7 +288,7 @@ impl RedisStore {
         }
         let mut commands = super::commands();
         let order = held_name(tenant, cause);
-        commands.cmd("ZRANGE").arg(order).arg(0).arg(limit - 1);
+        commands.cmd("ZRANGE").arg(&order).arg(0).arg(limit - 1);
         let found = self.checked(&commands, self.write_timeout()).await?;
         let ids = replies::texts(found.first().unwrap_or(&Value::Nil))?;
         if ids.is_empty() {
@@ -273,12 +298,38 @@ impl RedisStore {
         commands
             .cmd("HMGET")
             .arg(lessons_name(tenant, cause))
-            .arg(ids);
+            .arg(&ids);
         let found = self.checked(&commands, self.write_timeout()).await?;
-        replies::texts(found.first().unwrap_or(&Value::Nil))?
-            .into_iter()
-            .map(|text| Ok(codec::decode_value("lesson", text)?))
-            .collect()
+        let texts = replies::optional_texts(found.first().unwrap_or(&Value::Nil))?;
+        let mut lessons = Vec::new();
+        let mut missing = Vec::new();
+        for (id, text) in ids.into_iter().zip(texts) {
+            match text {
+                Some(text) => lessons.push(codec::decode_value("lesson", text)?),
+                None => missing.push(id),
+            }
+        }
+        self.check_released(&order, &missing).await?;
+        Ok(lessons)
+    }
+
+    /// A lesson without a text was released between the two questions, or it cannot be read.
+    async fn check_released(&self, order: &str, missing: &[&[u8]]) -> Result<(), StoreError> {
+        if missing.is_empty() {
+            return Ok(());
+        }
+        let mut commands = super::commands();
+        for id in missing {
+            commands.cmd("ZSCORE").arg(order).arg(id);
+        }
+        let found = self.checked(&commands, self.write_timeout()).await?;
+        if found.iter().all(|score| matches!(score, Value::Nil)) {
+            Ok(())
+        } else {
+            Err(StoreError::Corrupt(
+                "a held lesson is missing or too long".to_owned(),
+            ))
+        }
     }
 }
 

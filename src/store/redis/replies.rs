@@ -67,6 +67,11 @@ pub(super) fn texts(reply: &Value) -> Result<Vec<&[u8]>, StoreError> {
         .collect()
 }
 
+/// Texts, and none where one is missing or too long.
+pub(super) fn optional_texts(reply: &Value) -> Result<Vec<Option<&[u8]>>, StoreError> {
+    array(reply)?.iter().map(optional_text).collect()
+}
+
 /// What the store says about itself, read from what HGETALL replied.
 pub(super) fn meta(reply: &Value) -> Result<Option<Meta>, StoreError> {
     let fields = pairs(reply)?;

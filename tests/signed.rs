@@ -301,6 +301,30 @@ fn a_refusal_of_data_after_a_new_envelope_is_told() {
 fn a5_no_reply_and_no_log_shows_a_token() {
     for verb in ["MAIL", "RCPT", "DATA", "."] {
         let heard = Mutex::new(String::new());
+/// One that is no good any more must not make the client give up the others.
+#[test]
+fn r14_a_recipient_refused_for_good_the_second_time_is_no_bounce_of_the_others() {
+    let gone = "550 5.1.1 no such user";
+    for (recipients, told) in [
+        (&["b@example.net", "c@example.net"][..], "451 4.4.0"),
+        (&["c@example.net"], gone),
+    ] {
+        let upstream = FakeUpstream::scripted(move |moment| match moment.line {
+            "RCPT TO:<c@example.net>" if moment.nth >= recipients.len() => Act::Say(gone),
+            _ => Act::Usual,
+        });
+        let gateway = signing(&upstream).start();
+        let mut client = gateway.client();
+        client.envelope(recipients);
+        client.data(format!("X-Sendgate-Campaign: spring\r\n{MESSAGE}"));
+        client.expect(told);
+        client.quit();
+        assert!(upstream.messages().is_empty());
+        let lines = gateway.wait_for_log(recipients.len());
+        assert!(lines[0].to_string().contains(gone), "{}", lines[0]);
+    }
+}
+
         let upstream = FakeUpstream::scripted(move |moment| {
             let mut path = heard.lock().unwrap();
             if moment.verb == "MAIL" {

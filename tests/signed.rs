@@ -242,6 +242,25 @@ fn a_campaign_in_the_header_is_in_the_return_path() {
     assert_eq!(message.original(), MESSAGE.as_bytes());
 }
 
+/// Anybody may write to a relay domain; what they name would fill the store.
+#[test]
+fn a_strangers_campaign_is_not_kept() {
+    let upstream = FakeUpstream::start();
+    let strangers = "clients = []\nrelay_domains = [\"example.net\"]\nlist_unsubscribe = true";
+    let gateway = signing(&upstream).listener(strangers).start();
+    let mut client = gateway.client();
+    client.envelope(&["b@example.net"]);
+    client.data(format!(
+        "X-Sendgate-Campaign: spring\r\nList-Id: <news.example.com>\r\n{MESSAGE}"
+    ));
+    client.expect("250 ");
+    let message = upstream.message();
+    let token = token(&gateway, &message.mail);
+    assert_eq!(token.label, campaign_label(None));
+    let original = String::from_utf8(message.original()).unwrap();
+    assert!(!original.contains("List-Unsubscribe"), "{original}");
+}
+
 #[test]
 fn an_upstream_without_pipelining_is_asked_one_thing_at_a_time() {
     let upstream = FakeUpstream::offering(&["SIZE 50000000"]);
@@ -282,25 +301,6 @@ fn r14_a_recipient_refused_the_second_time_stops_the_message() {
     }
 }
 
-#[test]
-fn a_refusal_of_data_after_a_new_envelope_is_told() {
-    let upstream = FakeUpstream::scripted(|moment| match moment.verb {
-        "DATA" if moment.overall == 0 => Act::Say("452 4.3.1 disk full"),
-        _ => Act::Usual,
-    });
-    let gateway = signing(&upstream).start();
-    let mut client = gateway.client();
-    client.envelope(&["b@example.net", "c@example.net"]);
-    client.data(MESSAGE);
-    client.expect("452 4.3.1 disk full");
-    client.deliver("d@example.net", "250 ");
-}
-
-/// A refusal likes to quote what it heard; neither log nor client is shown the token.
-#[test]
-fn a5_no_reply_and_no_log_shows_a_token() {
-    for verb in ["MAIL", "RCPT", "DATA", "."] {
-        let heard = Mutex::new(String::new());
 /// One that is no good any more must not make the client give up the others.
 #[test]
 fn r14_a_recipient_refused_for_good_the_second_time_is_no_bounce_of_the_others() {
@@ -325,6 +325,25 @@ fn r14_a_recipient_refused_for_good_the_second_time_is_no_bounce_of_the_others()
     }
 }
 
+#[test]
+fn a_refusal_of_data_after_a_new_envelope_is_told() {
+    let upstream = FakeUpstream::scripted(|moment| match moment.verb {
+        "DATA" if moment.overall == 0 => Act::Say("452 4.3.1 disk full"),
+        _ => Act::Usual,
+    });
+    let gateway = signing(&upstream).start();
+    let mut client = gateway.client();
+    client.envelope(&["b@example.net", "c@example.net"]);
+    client.data(MESSAGE);
+    client.expect("452 4.3.1 disk full");
+    client.deliver("d@example.net", "250 ");
+}
+
+/// A refusal likes to quote what it heard; neither log nor client is shown the token.
+#[test]
+fn a5_no_reply_and_no_log_shows_a_token() {
+    for verb in ["MAIL", "RCPT", "DATA", "."] {
+        let heard = Mutex::new(String::new());
         let upstream = FakeUpstream::scripted(move |moment| {
             let mut path = heard.lock().unwrap();
             if moment.verb == "MAIL" {

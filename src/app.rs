@@ -160,7 +160,9 @@ impl App {
         }
         self.stop.cancel();
         // What was relayed in the last seconds counts for the brake, too.
-        self.context.learner.look_after().await;
+        if let Err(error) = self.context.learner.tell_relayed().await {
+            tracing::debug!(%error, "the store was not told what was relayed last");
+        }
         let _ = std::fs::remove_file(&self.loaded.config.http.socket);
         let unwritten = self.context.log.clone().flush_and_close(LOG_PATIENCE).await;
         if unwritten > 0 {

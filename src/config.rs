@@ -322,6 +322,9 @@ pub enum OnUnavailable {
 pub struct Learning {
     /// How many soft bounces make an address undeliverable.
     pub soft_limit: u32,
+    /// Only those of this time count; 0 counts all.
+    #[serde(with = "duration")]
+    pub soft_window: Duration,
     /// Which axes also set Do Not Email.
     pub auto_do_not_email: Vec<Coupling>,
     /// Whether the upstream's permanent refusal of a recipient counts as a bounce.

@@ -11,7 +11,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use sendgate::bounce::{Effect, Limits, Rules, understand};
+use sendgate::bounce::{Effect, Kind, Limits, Rules, understand};
 use sendgate::cli::bounce::explain;
 use serde_json::Value;
 
@@ -89,6 +89,45 @@ fn b5_real_mail_that_is_no_bounce_marks_nobody() {
     }
     assert!(read > 0, "{} holds no mail", folder.display());
     assert!(marked.len() <= 1, "marked by what is no bounce: {marked:?}");
+}
+
+#[test]
+fn x53_line_ends_and_cuts_do_no_harm_to_any_sample() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/bounces");
+    let limits = Limits::default();
+    for sample in files_with(&folder, "eml") {
+        let bytes = fs::read(&sample).unwrap();
+        let report = understand(&bytes, &limits);
+        for end in ["\n", "\r\n", "\r"] {
+            let turned = with_line_ends(&bytes, end.as_bytes());
+            let again = understand(&turned, &limits);
+            assert_eq!(again, report, "{} with {end:?}", sample.display());
+        }
+        let is_harmless = !matches!(report.kind, Kind::Bounce | Kind::Feedback);
+        for cut in (0..bytes.len()).step_by(97) {
+            let part = understand(&bytes[..cut], &limits);
+            let marks = part.recipients.iter().any(|r| r.effect != Effect::None);
+            // What is missing cannot make a failure out of what is none.
+            assert!(!(marks && is_harmless), "{} cut at {cut}", sample.display());
+        }
+    }
+}
+
+/// The text with other line ends, whichever it has.
+fn with_line_ends(bytes: &[u8], end: &[u8]) -> Vec<u8> {
+    let bare: &[u8] = match bytes.contains(&b'\n') {
+        true => b"\n",
+        false => b"\r",
+    };
+    let mut turned = Vec::with_capacity(bytes.len() * 2);
+    for &octet in bytes {
+        match octet {
+            _ if [octet] == bare => turned.extend_from_slice(end),
+            b'\r' => {}
+            _ => turned.push(octet),
+        }
+    }
+    turned
 }
 
 /// The files with that extension, in order.

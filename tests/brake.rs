@@ -4,7 +4,7 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
-use crate::harness::{Act, FakeUpstream, Gateway, Options, RedisServer, eventually};
+use crate::harness::{Act, Client, FakeUpstream, Gateway, Options, RedisServer, eventually};
 
 /// An upstream that knows nobody whose name begins with `gone`.
 fn forgetful() -> FakeUpstream {
@@ -24,6 +24,34 @@ fn refuse(gateway: &Gateway, provider: &str, numbers: std::ops::Range<u32>) {
         client.say(&format!("RCPT TO:<gone{number}@{provider}>"), "550 5.1.1");
     }
     client.quit();
+}
+
+/// Hands in one report about these numbers of recipients; what its sender hears.
+#[track_caller]
+fn report(gateway: &Gateway, provider: &str, numbers: std::ops::Range<u32>) -> String {
+    let blocks: String = numbers
+        .map(|number| {
+            format!(
+                "Final-Recipient: rfc822; gone{number}@{provider}\r\nAction: failed\r\n\
+                 Status: 5.1.1\r\nDiagnostic-Code: smtp; 550 5.1.1 no user gone{number}\r\n\r\n"
+            )
+        })
+        .collect();
+    let mut client = Client::hello(gateway.returns());
+    client.say("MAIL FROM:<>", "250 ");
+    client.say("RCPT TO:<bounce@returns.example.com>", "250 ");
+    client.data(format!(
+        "From: MAILER-DAEMON@mx.example.net\r\n\
+         To: bounce@returns.example.com\r\n\
+         MIME-Version: 1.0\r\n\
+         Content-Type: multipart/report; report-type=delivery-status; boundary=\"b\"\r\n\r\n\
+         --b\r\n\
+         Content-Type: message/delivery-status\r\n\r\n\
+         Reporting-MTA: dns; mx.example.net\r\n\r\n\
+         {blocks}\
+         --b--\r\n"
+    ));
+    client.reply().last_line()
 }
 
 /// How many of these recipients are taken out.
@@ -151,6 +179,23 @@ fn b4_what_is_dropped_counts_nowhere_and_the_history_tells() {
 }
 
 #[test]
+fn b6_a_report_of_too_many_is_taken_and_the_rest_is_held() {
+    let upstream = FakeUpstream::start();
+    let gateway = Options::before(&upstream).start();
+    for _ in 0..2 {
+        let heard = report(&gateway, "example.net", 0..60);
+        assert!(heard.starts_with("250 "), "{heard}");
+        assert_eq!(taken_out(&gateway, "example.net", 0..60), 50);
+        assert_eq!(pending(&gateway)[0]["held"], 10);
+    }
+    assert_eq!(pending(&gateway)[0]["host"], "mx.example.net");
+    cli(&gateway, &["pending", "accept", "--all"]);
+    assert_eq!(taken_out(&gateway, "example.net", 0..60), 60);
+    let record = gateway.admin().record("gone59@example.net");
+    assert_eq!(record["hard"]["count"], 1, "{record}");
+}
+
+#[test]
 fn soft_bounces_are_never_held_and_the_brake_can_be_off() {
     let upstream = forgetful();
     let gateway = Options::before(&upstream)
@@ -252,6 +297,17 @@ fn s1_bounces_wait_while_the_store_cannot_tell() {
     redis.command_of(&["HSET", "sendgate:default:pending", &cause, "nonsense"]);
     refuse(&gateway, "example.net", 51..52);
     assert_eq!(taken_out(&gateway, "example.net", 51..52), 0);
+    let heard = report(&gateway, "example.org", 0..51);
+    assert!(
+        heard.starts_with("250 "),
+        "another cause can be read: {heard}"
+    );
+    let other = "for _, cause in ipairs(redis.call('HKEYS', KEYS[1])) do \
+        redis.call('HSET', KEYS[1], cause, 'nonsense') end return 1";
+    redis.command_of(&["EVAL", other, "1", "sendgate:default:pending"]);
+    let heard = report(&gateway, "example.org", 51..52);
+    assert!(heard.starts_with("451 4.3.0"), "{heard}");
+    assert_eq!(taken_out(&gateway, "example.org", 51..52), 0);
     let answer = gateway.admin().get("/v1/pending");
     assert_eq!(answer.status, 500, "{}", answer.body);
 }

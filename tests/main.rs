@@ -16,6 +16,7 @@ mod dialogs;
 mod dice;
 mod envelope;
 mod faults;
+mod forwarded;
 mod harness;
 mod ingest;
 mod limits;

@@ -4,6 +4,7 @@ mod circuit;
 mod clients;
 mod exim;
 mod jail;
+mod lmtp;
 mod opensmtpd;
 mod postfix;
 mod program;

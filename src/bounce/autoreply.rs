@@ -128,10 +128,10 @@ pub(super) fn read(message: &Message<'_>, limits: &Limits) -> Option<Report> {
         // A receipt of reading (RFC 8098) or a provider's statistics (RFC 8460).
         _ => return Some(Report::empty(Kind::Other)),
     }
-    let subject = message.subject().to_lowercase();
-    if !is_marked(message.fields()) && !is_subject(&subject) {
+    if !is_reply(message) {
         return None;
     }
+    let subject = message.subject().to_lowercase();
     let mut report = Report::empty(Kind::AutoReply);
     let text = message.human_text(limits.text_limit).to_lowercase();
     let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
@@ -142,6 +142,11 @@ pub(super) fn read(message: &Message<'_>, limits: &Limits) -> Option<Report> {
         report.hint = Some(Cause::HasMoved);
     }
     Some(report)
+}
+
+/// Whether the header or the subject says that a machine replied.
+pub(super) fn is_reply(message: &Message<'_>) -> bool {
+    is_marked(message.fields()) || is_subject(&message.subject().to_lowercase())
 }
 
 /// Whether the header says that a machine replied.

@@ -105,6 +105,7 @@ impl Default for Learning {
     fn default() -> Self {
         Self {
             soft_limit: 5,
+            soft_window: Duration::ZERO,
             auto_do_not_email: Vec::new(),
             from_upstream: true,
             // Mail servers give up after five days at most, and people read last month's mail.

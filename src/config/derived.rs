@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::{Config, Consent, OnUnavailable};
 use crate::learning::Brake;
@@ -39,6 +40,7 @@ impl Config {
             .chain(configured)
             .map(|mut stream| {
                 stream.soft_limit = self.learning.soft_limit;
+                stream.soft_window = self.soft_window();
                 (stream.name.clone(), Arc::new(stream))
             })
             .collect()
@@ -49,8 +51,15 @@ impl Config {
     pub fn event_rules(&self) -> EventRules {
         EventRules {
             soft_limit: self.learning.soft_limit,
+            soft_window: self.soft_window(),
             auto_do_not_email: self.learning.auto_do_not_email.clone(),
         }
+    }
+
+    /// How far back soft bounces count; none when all do.
+    fn soft_window(&self) -> Option<Duration> {
+        let window = self.learning.soft_window;
+        (!window.is_zero()).then_some(window)
     }
 
     /// How much one cause may take out before an operator has to look; none when it is switched off.

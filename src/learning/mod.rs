@@ -29,6 +29,9 @@ use crate::timestamp::Timestamp;
 /// How often a bounce is thought over while others change what is known of its cause.
 const CONFLICT_LIMIT: u32 = 16;
 
+/// Providers that the store is told of in one write.
+const TOLD_AT_ONCE: usize = 1000;
+
 /// Learns from what came back.
 #[derive(Debug)]
 pub struct Learner {
@@ -232,25 +235,33 @@ impl Learner {
         self.metrics.holding(holding);
     }
 
-    async fn tell_relayed(&self) -> Result<(), StoreError> {
+    /// Tells the store what was relayed since it was last told.
+    ///
+    /// # Errors
+    /// When the store does not answer; what it may not know is told again.
+    pub async fn tell_relayed(&self) -> Result<(), StoreError> {
         let Some(brake) = self.rules.load().brake else {
             return Ok(());
         };
-        let mut outcome = Ok(());
+        let mut failure = None;
         for (tenant, counts) in self.relayed.take() {
             let counts: Vec<(String, u64)> = counts.into_iter().collect();
-            let now = Timestamp::now();
-            let told = self
-                .lessons()
-                .count_relayed(&tenant, &counts, now, brake.window);
-            if let Err(error) = self.ledger.in_time(told).await {
-                for (provider, messages) in counts {
-                    self.relayed.add_many(&tenant, &provider, messages);
+            for some in counts.chunks(TOLD_AT_ONCE) {
+                if failure.is_none() {
+                    let now = Timestamp::now();
+                    let told = self
+                        .lessons()
+                        .count_relayed(&tenant, some, now, brake.window);
+                    failure = self.ledger.in_time(told).await.err();
                 }
-                outcome = Err(error);
+                if failure.is_some() {
+                    for (provider, messages) in some {
+                        self.relayed.add_many(&tenant, provider, *messages);
+                    }
+                }
             }
         }
-        outcome
+        failure.map_or(Ok(()), Err)
     }
 
     fn lessons(&self) -> &dyn crate::store::Lessons {
@@ -289,3 +300,6 @@ fn clip(name: &str) -> String {
         .collect::<String>()
         .to_lowercase()
 }
+
+#[cfg(test)]
+mod tests;

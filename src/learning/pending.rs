@@ -77,8 +77,8 @@ impl Learner {
     /// Accepts or drops bounces of a cause, as many as one call may take; none when nothing is
     /// known of the cause.
     ///
-    /// Accepting sets the cause free for a day. Dropping ends the hold with the last bounce; more of
-    /// the cause are held again at once while there are too many.
+    /// Accepting sets the cause free for a day. Dropping ends that, and the hold with the last
+    /// bounce; more of the cause are held again at once while there are too many.
     ///
     /// # Errors
     /// When the store does not answer in time or holds something that cannot be read. What was
@@ -112,8 +112,8 @@ impl Learner {
             let released = self.lessons().release(tenant, cause, &events);
             self.ledger.in_time(released).await?;
         }
-        if decision == Decision::Drop && hold.is_holding() {
-            // It stays while it holds more.
+        if decision == Decision::Drop {
+            // It stays while it holds more. One that was accepted before is free no more.
             self.change(tenant, cause, &hold, None).await?;
         }
         let left = self.all_holds(tenant).await?;

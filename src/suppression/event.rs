@@ -2,14 +2,17 @@
 //!
 //! [`Event::apply`] is the only place that changes a record. Stores only read, compare and remember.
 
+mod bounce;
 mod clipped;
 mod consent;
 mod id;
 mod undo;
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
-use super::record::{Bounces, Complaint, DoNotEmail, Record, Reset};
+use super::record::{Complaint, DoNotEmail, Record, Reset};
 use super::scope::Scope;
 use crate::mail::EnhancedStatus;
 use crate::timestamp::Timestamp;
@@ -180,6 +183,8 @@ impl Coupling {
 pub struct EventRules {
     /// How many soft bounces make an address undeliverable.
     pub soft_limit: u32,
+    /// Only those of this time count; none counts all.
+    pub soft_window: Option<Duration>,
     /// Which axes also set Do Not Email; none by default.
     pub auto_do_not_email: Vec<Coupling>,
 }
@@ -188,6 +193,7 @@ impl Default for EventRules {
     fn default() -> Self {
         Self {
             soft_limit: 5,
+            soft_window: None,
             auto_do_not_email: Vec::new(),
         }
     }
@@ -261,7 +267,7 @@ impl Event {
             Change::ResetBounces { hard, soft, reason } => {
                 self.reset(&mut next, *hard, *soft, reason.as_deref())
             }
-            Change::Undo { of, undone, .. } => undone.take_back(&mut next, *of, rules),
+            Change::Undo { of, undone, .. } => undone.take_back(&mut next, *of, self.at, rules),
         };
         if next.address.is_none() && next.erased.is_none() {
             next.address.clone_from(&self.address);
@@ -314,61 +320,6 @@ impl Event {
             }
             _ => Effect::AlreadySo,
         }
-    }
-
-    fn bounce(&self, record: &mut Record, kind: BounceKind, rules: &EventRules) -> Effect {
-        let reset = match kind {
-            BounceKind::Hard => &record.hard_reset,
-            BounceKind::Soft => &record.soft_reset,
-        };
-        if self.is_late(record, reset.as_ref()) {
-            return Effect::Outdated;
-        }
-        match kind {
-            BounceKind::Hard => {
-                self.count(&mut record.hard);
-                self.couple(record, Coupling::HardBounce, rules);
-            }
-            BounceKind::Soft => {
-                self.count(&mut record.soft);
-                if record
-                    .soft
-                    .as_ref()
-                    .is_some_and(|soft| soft.count >= rules.soft_limit)
-                {
-                    self.couple(record, Coupling::SoftBounce, rules);
-                }
-            }
-        }
-        Effect::Changed
-    }
-
-    fn count(&self, bounces: &mut Option<Bounces>) {
-        let Change::Bounce {
-            status,
-            diagnostic,
-            campaign,
-            ..
-        } = &self.change
-        else {
-            return;
-        };
-        let (count, first, last) = match bounces {
-            Some(old) => (
-                old.count.saturating_add(1),
-                old.first.min(self.at),
-                old.last.max(self.at),
-            ),
-            None => (1, self.at, self.at),
-        };
-        *bounces = Some(Bounces {
-            count,
-            first,
-            last,
-            status: *status,
-            diagnostic: diagnostic.as_deref().map(clip),
-            campaign: campaign.clone(),
-        });
     }
 
     /// Whether the message was sent before somebody set the record right again (B9).

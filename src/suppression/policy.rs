@@ -4,6 +4,8 @@
 //! and, once the header is known, the list and topic it names. Mailability is computed here and
 //! never stored.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use super::record::Record;
@@ -121,6 +123,8 @@ pub struct Stream {
     pub honours: Vec<Axis>,
     /// How many soft bounces make an address undeliverable.
     pub soft_limit: u32,
+    /// Only soft bounces of this time count; none counts all.
+    pub soft_window: Option<Duration>,
     /// Whether a recipient without consent on record is blocked.
     pub consent_required: bool,
     /// Whether a recipient passes unchecked when the store does not answer (transactional only).
@@ -136,6 +140,7 @@ impl Stream {
             class,
             honours: class.honours().to_vec(),
             soft_limit: 5,
+            soft_window: None,
             consent_required: false,
             pass_unavailable: false,
         }
@@ -293,7 +298,7 @@ fn active_axes(
     if let Some(soft) = record
         .soft
         .as_ref()
-        .filter(|soft| soft.count >= stream.soft_limit)
+        .filter(|soft| soft.counted(stream.soft_window, now) >= stream.soft_limit)
     {
         add(
             Reason::SoftBounce,

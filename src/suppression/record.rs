@@ -4,6 +4,7 @@
 //! never stored.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -139,6 +140,22 @@ pub struct Bounces {
     /// The campaign of the last, where it is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub campaign: Option<String>,
+    /// When the newest were received, the oldest first; kept only where a window says which count.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub recent: Vec<Timestamp>,
+}
+
+impl Bounces {
+    /// How many count at this moment: all, or those of the window.
+    #[must_use]
+    pub fn counted(&self, window: Option<Duration>, now: Timestamp) -> u32 {
+        let Some(window) = window else {
+            return self.count;
+        };
+        let counts = |at: &&Timestamp| at.plus(window) > now;
+        let recent = self.recent.iter().filter(counts).count();
+        u32::try_from(recent).unwrap_or(u32::MAX)
+    }
 }
 
 /// A reset of bounces.

@@ -384,6 +384,9 @@ mod tests {
         metrics.upstream_idle(4);
         metrics.event("opt_out", "changed");
         metrics.report("bounce");
+        metrics.bounce("user_unknown", "recipient");
+        metrics.return_refused("forged");
+        metrics.forwarded("delivered");
         LogMetrics::log_lost(&metrics, 2);
         LogMetrics::log_written(&metrics, 7);
         metrics.store_alarm(true);
@@ -407,6 +410,9 @@ mod tests {
             "sendgate_upstream_idle_connections 4",
             "sendgate_events_total{change=\"opt_out\",effect=\"changed\"} 1",
             "sendgate_reports_total{kind=\"bounce\"} 1",
+            "sendgate_bounces_total{reason=\"user_unknown\",fault=\"recipient\"} 1",
+            "sendgate_returns_refused_total{why=\"forged\"} 1",
+            "sendgate_forwarded_total{outcome=\"delivered\"} 1",
             "sendgate_log_lines_total 7",
             "sendgate_log_lost_lines_total 2",
             "sendgate_store_alarm 1",

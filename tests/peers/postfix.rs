@@ -24,6 +24,7 @@ smtp     unix - - n - - smtp
 relay    unix - - n - - smtp
 error    unix - - n - - error
 retry    unix - - n - - error
+lmtp     unix - - n - - lmtp
 virtual  unix - n n - - virtual
 anvil    unix - - n - 1 anvil
 scache   unix - - n - 1 scache

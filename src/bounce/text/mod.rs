@@ -17,6 +17,7 @@ pub(super) use told::{told_about, without_returned_message};
 
 use std::borrow::Cow;
 
+use super::autoreply::is_reply;
 use super::codes::{reply_code_in, status_in};
 use super::dsn::{bare_address, read_among_words};
 use super::field::{Field, all, fields, first, in_clear, parameter};
@@ -37,7 +38,7 @@ pub(super) fn read(message: &Message<'_>, limits: &Limits) -> Option<Report> {
     {
         return Some(report);
     }
-    let header = Header::of(message.fields());
+    let header = Header::of(message);
     if header.author == Author::Person {
         return None;
     }
@@ -77,6 +78,8 @@ struct Header<'a> {
     subject: Cow<'a, str>,
     /// Addresses that the report itself was written by and to.
     own: Vec<&'a str>,
+    /// A machine answers in a person's name.
+    is_reply: bool,
 }
 
 /// A recipient, and what named it.
@@ -97,7 +100,8 @@ impl Identified {
 }
 
 impl<'a> Header<'a> {
-    fn of(fields: &'a [Field<'a>]) -> Self {
+    fn of(message: &'a Message<'_>) -> Self {
+        let fields = message.fields();
         let own = ["from", "to", "sender", "reply-to"]
             .iter()
             .filter_map(|name| first(fields, name))
@@ -105,8 +109,9 @@ impl<'a> Header<'a> {
         Self {
             fields,
             author: author(fields),
-            subject: in_clear(first(fields, "subject").unwrap_or_default()),
+            subject: message.subject(),
             own: own.collect(),
+            is_reply: is_reply(message),
         }
     }
 
@@ -120,7 +125,7 @@ impl<'a> Header<'a> {
         match self.author {
             Author::Person => false,
             // Automatic replies have no return path either, and their authors write what they like.
-            Author::Perhaps if self.is_reply() => says_so && status_in(words).is_some(),
+            Author::Perhaps if self.is_reply => says_so && status_in(words).is_some(),
             Author::Perhaps => says_so,
             Author::Daemon => true,
             Author::Server => {
@@ -140,14 +145,6 @@ impl<'a> Header<'a> {
         let content_type = first(self.fields, "content-type").unwrap_or_default();
         parameter(content_type, "report-type")
             .is_some_and(|kind| kind.eq_ignore_ascii_case("disposition-notification"))
-    }
-
-    /// Whether a machine answers in a person's name, RFC 3834.
-    fn is_reply(&self) -> bool {
-        let submitted = first(self.fields, "auto-submitted").unwrap_or_default();
-        submitted
-            .get(..12)
-            .is_some_and(|start| start.eq_ignore_ascii_case("auto-replied"))
     }
 
     /// The addresses in the vendor field: folded, repeated, encoded or with names, as they come.

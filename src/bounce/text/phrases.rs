@@ -77,6 +77,7 @@ pub(super) const PHRASES: &[Phrase] = phrases! {
             "unable to deliver to these recipients",
         ],
         "KDDI, EZweb, Verizon, ApacheJames": [
+            "the user(s) account", "your message was not delivered within",
             "could not be delivered to", "did not receive this message",
             "each of the following recipients was rejected", "the following recipients did not receive",
             "the following recipients returned permanent errors", "could not deliver the message to",
@@ -124,7 +125,7 @@ pub(super) const PHRASES: &[Phrase] = phrases! {
             "local mailbox", "over quota for user", "user unknown:", "no such user:", "mailbox not found:",
         ],
         "SpamLion, Novell, others": [
-            "could not be reached", "the following recipient could not be reached",
+             "the following recipient could not be reached",
             "the following recipients could not be reached", "the following recipient(s) could not be reached",
             "rejected recipient", "rejected the following recipient", "refused the following recipient",
             "the recipient address was rejected", "the following destination addresses were unknown",

@@ -172,7 +172,7 @@ impl<'a> Scan<'a, '_> {
         let findings = &mut self.findings;
         match role {
             Role::Names | Role::Delayed => {
-                findings.names = true;
+                findings.names |= role == Role::Names;
                 findings.delayed |= role == Role::Delayed;
                 self.in_list = true;
                 self.list_lines = 0;

@@ -391,6 +391,7 @@ fn b5_what_people_and_their_machines_write_is_no_report() {
         "From: no-reply@example.com\nSubject: Fwd: Undelivered Mail\n\n",
         "Return-Path: <>\nFrom: reader@example.com\nAuto-Submitted: auto-replied\n\n",
         "From: no-reply@example.com\nSubject: Your order\n\n",
+        "Return-Path: <>\nFrom: reader@example.com\nSubject: Out of office\n\n",
     ] {
         check_with(header, header, words, &[]);
     }

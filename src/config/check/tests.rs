@@ -317,3 +317,27 @@ fn bounds() {
     assert_eq!(findings("timeouts.drain='0s'"), [""; 0]);
     assert!(derived::is_domain(&Config::default().hostname()));
 }
+
+#[test]
+fn r10_what_comes_back_is_not_sent_on_to_where_it_comes_from() {
+    let user = format!("password_hash = '{HASH}'");
+    let with = |mailbox: &str| {
+        format!(
+            "returns = [{{domains = ['Returns.example.com']}}]\n\
+             [return_path]\ndomain = 'bounces.example.com'\n\
+             [users.a]\n{user}\nforward_to = '{mailbox}'"
+        )
+    };
+    for domain in ["returns.example.com", "BOUNCES.example.com."] {
+        check(&with(&format!("anna@{domain}")), "users.a.forward_to: ");
+    }
+    check(
+        &with("anna"),
+        "users.a.forward_to: `anna` is not an address",
+    );
+    assert_eq!(findings(&with("anna@sender.example")), [""; 0]);
+    check(
+        "returns = [{feedback = ['fbl@example.com', 'nobody']}]",
+        "returns[0].feedback[1]: `nobody` is not an address",
+    );
+}

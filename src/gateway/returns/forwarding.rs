@@ -21,7 +21,7 @@ use crate::suppression::policy::MessageScopes;
 use crate::suppression::{Finding, Stream, StreamClass, Tenant, Verdict, judge};
 use crate::timestamp::Timestamp;
 use crate::transaction::received::Received;
-use crate::transaction::{Policy, Transaction};
+use crate::transaction::{Policy, Transaction, answers};
 
 /// Received fields of our own name after which a message is looping (R10).
 const OWN_HOP_LIMIT: usize = 3;
@@ -95,16 +95,13 @@ impl Returned<'_> {
         let finding = finding.unwrap_or(Finding::Unavailable);
         let judgement = judge(
             &finding,
-            &mail_to_owners(),
+            &mail_to_senders(),
             &MessageScopes::default(),
             Timestamp::now(),
         );
         match judgement.verdict {
             Verdict::Relay => None,
-            Verdict::Defer => Some((
-                "deferred",
-                Forwarded::Later(crate::transaction::answers::look_up_failed()),
-            )),
+            Verdict::Defer => Some(("deferred", Forwarded::Later(answers::look_up_failed()))),
             Verdict::Reject | Verdict::Discard => Some(("suppressed", Forwarded::Done)),
         }
     }
@@ -170,7 +167,7 @@ impl Returned<'_> {
     }
 
     fn transaction(&self, id: &str, tenant: &Tenant, mailbox: &ForwardPath) -> Transaction {
-        let stream = Arc::new(mail_to_owners());
+        let stream = Arc::new(mail_to_senders());
         let policy = Policy {
             tenant: tenant.clone(),
             stream: Arc::clone(&stream),
@@ -204,7 +201,7 @@ impl Returned<'_> {
     }
 }
 
-/// How the mailbox of a sender is judged: as one that is written to about their own business.
-fn mail_to_owners() -> Stream {
-    Stream::new("transactional", StreamClass::Transactional)
+/// How the mailbox of a sender is judged: as strictly as any, since nobody there asked for each one.
+fn mail_to_senders() -> Stream {
+    Stream::new("campaign", StreamClass::Campaign)
 }

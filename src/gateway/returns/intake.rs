@@ -206,7 +206,7 @@ impl<'a> Intake<'a> {
         let Lesson { tenant, key, .. } = lesson;
         tracing::debug!(
             %tenant, %key, event = %lesson.id, change = lesson.change.name(),
-            identity = lesson.identity, "a report marks a recipient"
+            identity = ?lesson.identity, "a report marks a recipient"
         );
         let name = lesson.change.name();
         let event = Event {

@@ -10,7 +10,7 @@ use std::collections::HashMap;
 
 pub(super) use heading::Heading;
 
-use crate::bounce::{Cause, Effect, Kind, Report, ReportedRecipient};
+use crate::bounce::{Cause, Effect, Identity, Kind, Report, ReportedRecipient};
 use crate::learning::Source;
 use crate::mail::Address;
 use crate::suppression::event::{BounceKind, Grounds};
@@ -77,7 +77,7 @@ pub(super) struct Lesson {
     /// What the brake compares.
     pub(super) source: Source,
     /// By what the recipient was recognized, for the log.
-    pub(super) identity: &'static str,
+    pub(super) identity: Identity,
 }
 
 /// How a recipient of the report was recognized.
@@ -85,7 +85,7 @@ struct Recognized<'a> {
     recipient: &'a ReportedRecipient,
     address: Address,
     key: RecipientKey,
-    identity: &'static str,
+    identity: Identity,
 }
 
 /// What the case proves; nothing, more often than not.
@@ -208,7 +208,7 @@ impl Case<'_> {
             message_at: None,
             actor: "recipient".to_owned(),
             source: Source::default(),
-            identity: "signed address",
+            identity: Identity::ReturnPath,
         }
     }
 
@@ -259,7 +259,7 @@ impl Case<'_> {
             message_at: Some(token.at),
             actor: self.actor(),
             source: self.source(recipient, named.as_ref().map(|named| &named.address)),
-            identity: "signed return path",
+            identity: Identity::ReturnPath,
         }
     }
 
@@ -278,8 +278,12 @@ impl Case<'_> {
         tenant: &Tenant,
     ) -> impl Iterator<Item = Recognized<'r>> {
         let original = recipient.original.as_deref();
-        let written = original.map(|address| (address, "original recipient"));
-        let finally = (recipient.address.as_str(), "recipient in the report");
+        let written = original.map(|address| (address, recipient.identity));
+        let identity = match original {
+            Some(_) => Identity::FinalRecipient,
+            None => recipient.identity,
+        };
+        let finally = (recipient.address.as_str(), identity);
         written
             .into_iter()
             .chain([finally])

@@ -86,15 +86,20 @@ fn bounces() -> impl Strategy<Value = Bounces> {
         0_u16..1000,
     )
         .prop_map(|(class, subject, detail)| EnhancedStatus::of(class, subject, detail));
-    let texts = (option::of(text()), option::of(text()));
-    (any::<u32>(), moment(), moment(), option::of(status), texts).prop_map(
-        |(count, first, last, status, (diagnostic, campaign))| Bounces {
+    let rest = (
+        option::of(text()),
+        option::of(text()),
+        proptest::collection::vec(moment(), 0..5),
+    );
+    (any::<u32>(), moment(), moment(), option::of(status), rest).prop_map(
+        |(count, first, last, status, (diagnostic, campaign, recent))| Bounces {
             count,
             first,
             last,
             status,
             diagnostic,
             campaign,
+            recent,
         },
     )
 }

@@ -87,6 +87,7 @@ pub(crate) fn full_record() -> Record {
         status: Some(EnhancedStatus::of(5, 1, 1)),
         diagnostic: Some("no such user".to_owned()),
         campaign: Some("spring".to_owned()),
+        recent: vec![at(15), at(20)],
     };
     let reset = Reset {
         at: at(30),

@@ -332,6 +332,7 @@ async fn new_rules_hold_for_the_next_event() {
     ledger.set_rules(EventRules {
         soft_limit: 1,
         auto_do_not_email: vec![Coupling::SoftBounce],
+        ..EventRules::default()
     });
     let recorded = ledger.record(&tenant(), &key(1), event(2)).await.unwrap();
     assert!(recorded.record.do_not_email.is_some());

@@ -292,3 +292,55 @@ proptest! {
         prop_assert_eq!(serde_json::from_str::<Record>(&text).unwrap(), record);
     }
 }
+
+#[test]
+fn soft_bounces_of_the_window_count() {
+    const DAY: u64 = 24 * 3600 * 1000;
+    let rules = EventRules {
+        soft_limit: 3,
+        soft_window: Some(Duration::from_millis(10 * DAY)),
+        auto_do_not_email: vec![Coupling::SoftBounce],
+    };
+    let mut record = Record::default();
+    let mut told = Vec::new();
+    for day in [1, 5, 20, 24, 25] {
+        let at = Timestamp::from_millis(day * DAY);
+        let event = Event {
+            id: EventId::of(&[&day.to_be_bytes()]),
+            at,
+            actor: "mx.example.net".to_owned(),
+            via: "returns".to_owned(),
+            message_at: None,
+            address: None,
+            change: Change::Bounce {
+                kind: BounceKind::Soft,
+                reason: None,
+                status: None,
+                diagnostic: None,
+                campaign: None,
+            },
+        };
+        record = event.apply(&record, &rules).record;
+        let soft = record.soft.as_ref().unwrap();
+        told.push((
+            soft.count,
+            soft.counted(rules.soft_window, at),
+            soft.recent.len(),
+            record.do_not_email.is_some(),
+        ));
+    }
+    assert_eq!(
+        told,
+        [
+            (1, 1, 1, false),
+            (2, 2, 2, false),
+            (3, 1, 1, false),
+            (4, 2, 2, false),
+            (5, 3, 3, true)
+        ]
+    );
+    let soft = record.soft.unwrap();
+    let later = Timestamp::from_millis(31 * DAY);
+    assert_eq!(soft.counted(rules.soft_window, later), 2);
+    assert_eq!(soft.counted(None, later), 5, "without a window all count");
+}

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{BounceKind, Coupling, Effect, EventRules};
 use crate::suppression::Scope;
-use crate::suppression::record::{Bounces, Record, Reset};
+use crate::suppression::record::{Record, Reset};
 use crate::timestamp::Timestamp;
 
 /// What an event had done that is taken back.
@@ -38,10 +38,11 @@ impl Undone {
         &self,
         record: &mut Record,
         of: Timestamp,
+        now: Timestamp,
         rules: &EventRules,
     ) -> Effect {
         let changed = match self {
-            Self::Bounce { kind } => take_back_bounce(record, *kind, of, rules),
+            Self::Bounce { kind } => take_back_bounce(record, *kind, (of, now), rules),
             Self::Complaint { stream } => take_back_complaint(record, stream.as_deref(), of),
             Self::OptOut { scope } => take_back_opt_out(record, scope, of),
         };
@@ -56,20 +57,20 @@ impl Undone {
 fn take_back_bounce(
     record: &mut Record,
     kind: BounceKind,
-    of: Timestamp,
+    (of, now): (Timestamp, Timestamp),
     rules: &EventRules,
 ) -> bool {
-    let (axis, reset, limit, coupling) = match kind {
+    let (axis, reset, (limit, window), coupling) = match kind {
         BounceKind::Hard => (
             &mut record.hard,
             &record.hard_reset,
-            1,
+            (1, None),
             Coupling::HardBounce,
         ),
         BounceKind::Soft => (
             &mut record.soft,
             &record.soft_reset,
-            rules.soft_limit,
+            (rules.soft_limit, rules.soft_window),
             Coupling::SoftBounce,
         ),
     };
@@ -83,12 +84,15 @@ fn take_back_bounce(
     let first = bounces.first;
     if bounces.count > 1 {
         bounces.count -= 1;
+        if let Some(place) = bounces.recent.iter().position(|at| *at == of) {
+            bounces.recent.remove(place);
+        }
     } else {
         *axis = None;
     }
     let active = axis
         .as_ref()
-        .is_some_and(|Bounces { count, .. }| *count >= limit);
+        .is_some_and(|bounces| bounces.counted(window, now) >= limit);
     if !active {
         uncouple(record, coupling, first);
     }
@@ -242,6 +246,7 @@ mod tests {
     fn do_not_email_goes_only_if_the_bounce_set_it() {
         let rules = EventRules {
             soft_limit: 2,
+            soft_window: None,
             auto_do_not_email: vec![Coupling::HardBounce, Coupling::SoftBounce],
         };
         let (one, two) = (bounce(1, BounceKind::Hard), bounce(2, BounceKind::Hard));

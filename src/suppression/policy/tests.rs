@@ -290,3 +290,33 @@ fn a_stream_may_choose_what_it_honours() {
         None
     );
 }
+
+#[test]
+fn soft_bounces_out_of_the_window_block_no_more() {
+    let rules = EventRules {
+        soft_window: Some(Duration::from_secs(60)),
+        ..EventRules::default()
+    };
+    let mut record = Record::default();
+    for second in 0..5 {
+        let event = Event {
+            id: EventId::of(&[b"x"]),
+            at: Timestamp::from_millis(second * 1000),
+            actor: "t".into(),
+            via: "t".into(),
+            message_at: None,
+            address: None,
+            change: bounced(BounceKind::Soft),
+        };
+        record = event.apply(&record, &rules).record;
+    }
+    let mut stream = Stream::new("campaign", StreamClass::Campaign);
+    stream.soft_window = rules.soft_window;
+    let finding = Finding::Known(Box::new(record));
+    let verdict_at = |second: u64| {
+        let now = Timestamp::from_millis(second * 1000);
+        judge(&finding, &stream, &MessageScopes::default(), now).verdict
+    };
+    assert_eq!(verdict_at(59), Verdict::Reject);
+    assert_eq!(verdict_at(60), Verdict::Relay, "the first is over");
+}

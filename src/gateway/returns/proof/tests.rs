@@ -406,7 +406,7 @@ fn b2_a_trusted_source_needs_no_token_and_is_never_about_us() {
     let forwarded = format!("Original-Recipient: rfc822;{B}\r\n{}", gone(C));
     let lesson = prove(&dsn(&[&forwarded]), &Vouching::Nobody).remove(0);
     assert_eq!((lesson.key, lesson.message_at), (key(B), None));
-    assert_eq!(lesson.identity, "original recipient");
+    assert_eq!(lesson.identity, Identity::OriginalRecipient);
     let named = complaint(&format!(
         "Feedback-Type: abuse\r\nOriginal-Rcpt-To: {B}\r\n"
     ));

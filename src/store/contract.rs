@@ -14,7 +14,7 @@ pub(crate) use self::lessons::{
     a_cause_changes_only_from_what_was_known, a_lesson_is_held_once_and_in_order,
     a_lesson_that_is_held_needs_no_room, a_recipient_counts_once_for_a_cause_in_its_window,
     a_tenant_sees_its_own_lessons_only, an_event_is_seen_when_it_is_committed,
-    every_lesson_command, notes_come_back_in_order_and_in_pages,
+    every_lesson_command, hold_one, lesson, notes_come_back_in_order_and_in_pages,
     of_many_who_hold_a_cause_all_lessons_are_there,
     s1_another_generation_has_no_lessons_and_takes_none,
     s4_a_cause_that_cannot_be_read_is_not_free, what_was_relayed_is_counted_in_its_window,

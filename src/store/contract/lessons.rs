@@ -19,7 +19,7 @@ fn cause() -> CauseId {
     CauseId::of(&[b"a cause"])
 }
 
-fn lesson(number: u64) -> Lesson {
+pub(crate) fn lesson(number: u64) -> Lesson {
     Lesson {
         key: key(1),
         event: event(number),
@@ -74,6 +74,13 @@ async fn relay(
         window: HOUR,
     };
     store.count_relayed(&batch).await
+}
+
+/// Holds the first lesson for this cause.
+pub(crate) async fn hold_one(store: &dyn Store, cause: &CauseId) {
+    let known = (None, Some(&hold(1)));
+    let held = outcome(store, cause, known, Some(&lesson(1))).await;
+    assert_eq!(held.unwrap(), HoldOutcome::Changed);
 }
 
 /// Whether the change was made.

@@ -19,7 +19,7 @@ if known ~= ARGV[3] or (ARGV[4] == '' and held > 0) then
   return 'conflict'
 end
 local answer = 'changed'
-if ARGV[7] and redis.call('HEXISTS', KEYS[4], ARGV[7]) == 1 then
+if ARGV[7] and redis.call('HSTRLEN', KEYS[4], ARGV[7]) > 0 then
   answer = 'held already'
 elseif ARGV[7] then
   if held >= tonumber(ARGV[6]) then
@@ -27,8 +27,9 @@ elseif ARGV[7] then
   end
   if not is_holding(known) then
     local holding = 0
-    for _, text in ipairs(redis.call('HVALS', KEYS[2])) do
-      if is_holding(text) then
+    local holds = redis.call('HGETALL', KEYS[2])
+    for place = 2, #holds, 2 do
+      if is_holding(holds[place]) then
         holding = holding + 1
       end
     end

@@ -288,7 +288,7 @@ impl RedisStore {
         }
         let mut commands = super::commands();
         let order = held_name(tenant, cause);
-        commands.cmd("ZRANGE").arg(&order).arg(0).arg(limit - 1);
+        commands.cmd("ZRANGE").arg(order).arg(0).arg(limit - 1);
         let found = self.checked(&commands, self.write_timeout()).await?;
         let ids = replies::texts(found.first().unwrap_or(&Value::Nil))?;
         if ids.is_empty() {
@@ -309,27 +309,31 @@ impl RedisStore {
                 None => missing.push(id),
             }
         }
-        self.check_released(&order, &missing).await?;
+        self.check_released(tenant, cause, &missing).await?;
         Ok(lessons)
     }
 
-    /// A lesson without a text was released between the two questions, or it cannot be read.
-    async fn check_released(&self, order: &str, missing: &[&[u8]]) -> Result<(), StoreError> {
+    /// A lesson without a text was released between the two questions, or is too long to be read.
+    async fn check_released(
+        &self,
+        tenant: &Tenant,
+        cause: &CauseId,
+        missing: &[&[u8]],
+    ) -> Result<(), StoreError> {
         if missing.is_empty() {
             return Ok(());
         }
         let mut commands = super::commands();
         for id in missing {
-            commands.cmd("ZSCORE").arg(order).arg(id);
+            let name = lessons_name(tenant, cause);
+            commands.cmd("HSTRLEN").arg(name).arg(id);
         }
-        let found = self.checked(&commands, self.write_timeout()).await?;
-        if found.iter().all(|score| matches!(score, Value::Nil)) {
-            Ok(())
-        } else {
-            Err(StoreError::Corrupt(
-                "a held lesson is missing or too long".to_owned(),
-            ))
+        for length in self.checked(&commands, self.write_timeout()).await? {
+            if replies::number(&length)? > 0 {
+                return Err(StoreError::Corrupt("a held lesson is too long".to_owned()));
+            }
         }
+        Ok(())
     }
 }
 

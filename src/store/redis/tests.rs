@@ -12,7 +12,7 @@ use std::time::Instant;
 use self::server::RedisServer;
 use super::super::contract::{self, Fixture, contract_tests, event, key, ledger, meta, tenant};
 use super::super::identity::Identity;
-use super::super::lessons::CauseId;
+use super::super::lessons::{CauseId, Lessons};
 use super::*;
 
 /// How long anything in these tests may take before it has failed.
@@ -292,6 +292,28 @@ async fn a_password_is_needed_and_given() {
     let url = fixture.server.url().replace("redis://", "redis://:s3cr3t@");
     let store = RedisStore::new(&options(&url)).unwrap();
     assert_eq!(store.meta().await.unwrap(), Some(meta("g")));
+}
+
+#[tokio::test]
+async fn lessons_go_with_their_time_and_a_released_one_is_passed_over() {
+    let fixture = fixture();
+    let store = fixture.set_up().await;
+    let (tenant, cause) = (tenant(), CauseId::of(&[b"a cause"]));
+    let server = &fixture.server;
+    contract::hold_one(store.as_ref(), &cause).await;
+    store.note(&tenant, &contract::lesson(1)).await.unwrap();
+    let keeps = server.command_of(&["PTTL", "sendgate:default:events"]);
+    assert!(!keeps.starts_with(":-"), "the notes never end: {keeps}");
+    // As if it had been released between the order and the texts.
+    let texts = format!("sendgate:default:held:{cause}:lessons");
+    let id = event(1).id;
+    server.command_of(&["HDEL", &texts, id.as_str()]);
+    let held = store.held(&tenant, &cause, 9).await.unwrap();
+    assert!(held.is_empty(), "{held:?}");
+    let long = "x".repeat(100_000);
+    server.command_of(&["HSET", &texts, id.as_str(), &long]);
+    let held = store.held(&tenant, &cause, 9).await;
+    assert!(matches!(held, Err(StoreError::Corrupt(_))), "{held:?}");
 }
 
 #[tokio::test]

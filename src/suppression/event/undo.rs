@@ -123,8 +123,6 @@ fn forget(bounces: &mut Bounces, of: Timestamp) {
         bounces.status = None;
         bounces.diagnostic = None;
         bounces.campaign = None;
-    } else if bounces.first == of && bounces.count == 1 {
-        bounces.first = bounces.last;
     }
 }
 

@@ -219,7 +219,7 @@ impl RedisStore {
             "3".to_owned(),
             META.to_owned(),
             relayed_name(tenant, slot_of(relayed.at, window)),
-            of_tenant(tenant, &format!("relayed:told:{}", relayed.id)),
+            of_tenant(tenant, &format!("told:{}", relayed.id)),
             generation.as_str().to_owned(),
             keep.as_millis().to_string(),
         ];

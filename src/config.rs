@@ -168,7 +168,7 @@ pub struct ReturnsListener {
     /// Address and port; port 0 takes a free one.
     #[serde(with = "address")]
     pub listen: SocketAddr,
-    /// Networks whose reports are believed.
+    /// Networks whose reports are believed without proof: never a relay of strangers' mail.
     #[serde(with = "network")]
     pub trusted: Vec<IpNet>,
     /// Domains that are accepted besides `return_path.domain`.

@@ -186,6 +186,7 @@ fn learner_rules(config: &Config) -> LearnerRules {
     LearnerRules {
         brake: config.brake(),
         tenants: Names::of(config).tenants.into_iter().collect(),
+        hide_addresses: config.log.addresses == Addresses::Hashed,
     }
 }
 

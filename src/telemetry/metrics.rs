@@ -178,7 +178,8 @@ impl Metrics {
         self.bounces.get_or_create(&labels).inc();
     }
 
-    /// A recipient was refused on a returns listener: `unsigned`, `forged`, `expired` or `domain`.
+    /// A recipient was refused on a returns listener: `unsigned`, `forged`, `expired`, `domain` or
+    /// `unreadable`.
     pub fn return_refused(&self, why: &'static str) {
         self.returns_refused.get_or_create(&Why { why }).inc();
     }

@@ -144,6 +144,22 @@ fn a5_an_address_that_we_signed_is_neither_logged_nor_kept() {
 }
 
 #[test]
+fn a5_a_hashed_log_hides_addresses_in_the_words_of_others() {
+    let believer = Believer::start_with(|options| options.env("SENDGATE_LOG_ADDRESSES", "hashed"));
+    let path = believer.return_path(B);
+    let group = super::group(
+        B,
+        "Action: failed\r\nStatus: 5.7.1\r\n\
+         Diagnostic-Code: smtp; 550 5.7.1 <secret@example.net>: your host is on a block list\r\n",
+    );
+    hand_in(&mut believer.mx(), &path, &report(&group), "250 ");
+    believer
+        .gateway
+        .wait_for_stderr("<*@example.net>: your host");
+    assert!(!believer.gateway.stderr().contains("secret"));
+}
+
+#[test]
 fn b4_what_is_older_than_events_are_remembered_teaches_nothing() {
     let believer = Believer::start_with(|options| {
         let options = options.returns("trusted = [\"127.0.0.0/8\"]");

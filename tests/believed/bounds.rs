@@ -7,6 +7,7 @@ use sendgate::timestamp::Timestamp;
 use sendgate::token::TokenKind;
 
 use super::{B, Believer, C, DAY, SECRET, gone, hand_in, metrics, report, sign};
+use crate::harness::RedisServer;
 
 /// The return path of a message whose recipient or set is this number.
 fn numbered(number: u8, at: Timestamp) -> String {
@@ -157,6 +158,24 @@ fn a5_a_hashed_log_hides_addresses_in_the_words_of_others() {
         .gateway
         .wait_for_stderr("<*@example.net>: your host");
     assert!(!believer.gateway.stderr().contains("secret"));
+}
+
+#[test]
+fn b6_who_brings_a_report_does_not_wait_for_a_slow_store_for_ever() {
+    let redis = RedisServer::start();
+    let believer = Believer::start_with(|options| {
+        options
+            .store_url(&redis.url())
+            .env("SENDGATE_STORE_TIMEOUT", "1m")
+            .timeouts("learning = \"300ms\"")
+    });
+    let path = believer.return_path(B);
+    let mut client = believer.mx();
+    redis.freeze();
+    hand_in(&mut client, &path, &report(&gone(B)), "451 4.3.0");
+    redis.thaw();
+    hand_in(&mut client, &path, &report(&gone(B)), "250 ");
+    assert_eq!(believer.counts(B), (1, 0));
 }
 
 #[test]

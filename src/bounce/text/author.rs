@@ -11,8 +11,12 @@ use super::super::field::{Field, all, first, in_clear};
 pub(super) enum Author {
     /// Nothing points to a server.
     Person,
-    /// It has no return path, or a robot writes under a subject that speaks of failure: the words must tell.
+    /// It has no return path, or a robot writes under a subject that speaks of failed mail: the words
+    /// must tell, and a code must confirm it.
     Perhaps,
+    /// It has no return path and its subject speaks of failed mail, or a carrier's robot writes, whose
+    /// reports look like any other robot's mail: the words must tell.
+    Likely,
     /// It writes in the name of the mail system; a person may do so, too.
     Server,
     /// It writes under a name that only mail systems have. All they write are reports.
@@ -74,7 +78,6 @@ const NAMES: &[&str] = &[
     "mail deliver system",
     "mail system",
     "interscan",
-    "microsoft outlook",
     "delivery subsystem",
     "returned mail",
     "mail router",
@@ -138,13 +141,11 @@ const SUBJECTS: &[&str] = &[
     "could not be delivered",
     "couldn't be delivered",
     "unable to deliver",
-    "bounce",
     "rejected mail",
     "mail system error",
     "error sending your mail",
     "processing error",
     "warning: could not send",
-    "delayed",
     "delivery delay",
     "user unknown",
     "mailbox full",
@@ -154,14 +155,12 @@ const SUBJECTS: &[&str] = &[
     // German, French, Spanish, Portuguese, Italian, Dutch, Polish, Russian
     "unzustellbar",
     "nicht zugestellt",
-    "zustellung",
     "non remis",
     "non distribu",
     "non délivr",
     "échec",
     "no se pudo entregar",
     "no entregado",
-    "fallo",
     "falha",
     "não entregue",
     "mancato recapito",
@@ -174,7 +173,6 @@ const SUBJECTS: &[&str] = &[
     // Japanese, Chinese, Korean
     "エラー",
     "配信",
-    "配送",
     "送信できません",
     "退信",
     "投递",
@@ -182,37 +180,118 @@ const SUBJECTS: &[&str] = &[
     "전송",
 ];
 
+/// Words for mail in subjects: parcels are undeliverable, too.
+const MAIL_WORDS: &[&str] = &[
+    "mail",
+    "message",
+    "undeliverable:",
+    "delivery status notification",
+    "failure notice",
+    "nachricht",
+    "unzustellbar:",
+    "courriel",
+    "mensaje",
+    "correo",
+    "mensagem",
+    "messaggio",
+    "bericht",
+    "wiadomo",
+    "письм",
+    "сообщени",
+    "メール",
+    "配信",
+    "邮件",
+    "郵件",
+    "退信",
+    "메일",
+];
+
+/// What mail systems send besides reports, by the words of its subject.
+const OTHER_SUBJECTS: &[&str] = &[
+    "quarantine",
+    "quarantäne",
+    "quarantaine",
+    "cuarentena",
+    "digest",
+    "meeting forward",
+];
+
+/// Fields of mail that went through a list or to many; a list that hands on a report leaves them in it.
+const LIST_FIELDS: &[&str] = &["list-id", "list-unsubscribe", "list-post"];
+
 /// Who wrote it.
 pub(super) fn author(fields: &[Field<'_>]) -> Author {
     let from = first(fields, "from").map(in_clear).unwrap_or_default();
+    let subject = first(fields, "subject").map(in_clear).unwrap_or_default();
     let is_empty = fields.iter().any(|field| {
         field.name.eq_ignore_ascii_case("from") && bare_address(&field.value).is_empty()
     });
-    if is_empty || is_daemon(&from) {
-        return Author::Daemon;
+    let is_daemon = is_empty || is_daemon(&from);
+    let is_server = is_daemon || is_server(&from) || has_field(fields);
+    let speaks_of_failure = speaks_of_failure(&subject);
+    if LIST_FIELDS.iter().any(|name| first(fields, name).is_some()) {
+        // People write to lists under any name; only what says twice that it is a report may be one.
+        return if is_daemon || is_server && speaks_of_failure {
+            Author::Server
+        } else {
+            Author::Person
+        };
     }
-    if is_server(&from) || has_field(fields) {
-        return Author::Server;
+    if is_daemon {
+        Author::Daemon
+    } else if is_server && (speaks_of_failure || !is_of_another_kind(&subject)) {
+        Author::Server
+    } else {
+        by_path_and_subject(fields, &from, speaks_of_failure && speaks_of_mail(&subject))
     }
-    let subject = first(fields, "subject").map(in_clear).unwrap_or_default();
-    let says_so = || speaks_of_failure(&subject) || is_carrier(&from);
-    if has_null_path(fields) || is_robot(&from) && says_so() {
+}
+
+/// Who wrote what comes from no mail server by name.
+fn by_path_and_subject(fields: &[Field<'_>], from: &str, speaks_of_failed_mail: bool) -> Author {
+    let has_null_path = has_null_path(fields);
+    let is_robot = is_robot(from);
+    if has_null_path && speaks_of_failed_mail || is_carrier(from) && (is_robot || has_null_path) {
+        Author::Likely
+    } else if has_null_path || is_robot && speaks_of_failed_mail {
         Author::Perhaps
     } else {
         Author::Person
     }
 }
 
+/// Whether no person wrote the message, as far as its header tells: a mail server, or some robot.
+pub(super) fn is_machine(fields: &[Field<'_>]) -> bool {
+    let from = first(fields, "from").map(in_clear).unwrap_or_default();
+    author(fields) > Author::Person || is_robot(&from)
+}
+
+/// Whether a subject is about mail rather than parcels or anything else that is delivered.
+pub(super) fn speaks_of_mail(subject: &str) -> bool {
+    let subject = subject.to_lowercase();
+    MAIL_WORDS.iter().any(|words| subject.contains(words))
+}
+
+/// Whether a subject is that of a digest or the like, of which mail systems send many.
+fn is_of_another_kind(subject: &str) -> bool {
+    let subject = subject.trim().to_lowercase();
+    // Verizon answers with the subject of the message that was sent.
+    !is_answer(&subject) && OTHER_SUBJECTS.iter().any(|words| subject.contains(words))
+}
+
 /// Whether a subject says that mail failed. Answers and forwards are written by people.
 pub(super) fn speaks_of_failure(subject: &str) -> bool {
     let subject = subject.trim().to_ascii_lowercase();
-    let prefix = subject.split(':').next().unwrap_or_default();
-    let is_answer = subject.len() > prefix.len()
-        && matches!(
+    !is_answer(&subject) && SUBJECTS.iter().any(|words| subject.contains(words))
+}
+
+/// Whether a subject in lower case begins as that of an answer or a forward.
+fn is_answer(subject: &str) -> bool {
+    subject.split_once(':').is_some_and(|(prefix, _)| {
+        matches!(
             prefix.trim(),
             "re" | "aw" | "fw" | "fwd" | "wg" | "sv" | "antw" | "tr" | "rv"
-        );
-    !is_answer && SUBJECTS.iter().any(|words| subject.contains(words))
+        )
+    })
 }
 
 fn is_server(from: &str) -> bool {
@@ -236,8 +315,9 @@ fn is_server(from: &str) -> bool {
 }
 
 fn is_daemon(from: &str) -> bool {
-    let start = bare_address(from).get(..13);
-    start.is_some_and(|start| start.eq_ignore_ascii_case("mailer-daemon"))
+    let address = bare_address(from);
+    let local_part = address.split('@').next().unwrap_or_default();
+    local_part.eq_ignore_ascii_case("mailer-daemon")
 }
 
 /// Whether the mail comes from one of the carriers whose reports look like any other robot's mail.
@@ -297,6 +377,27 @@ mod tests {
     fn servers_are_told_from_people() {
         for (header, author_of) in [
             ("From: MAILER-DAEMON@example.com", Author::Daemon),
+            ("From: MAILER-DAEMON (Mail System)", Author::Daemon),
+            (
+                "From: mailer-daemon-weekly@example.com\nList-Unsubscribe: <mailto:u@example.com>",
+                Author::Person,
+            ),
+            (
+                "From: MAILER-DAEMON@example.com\nList-Id: <a.example.com>",
+                Author::Server,
+            ),
+            (
+                "From: Postmaster via A <a@example.com>\nList-Post: <mailto:a@example.com>\nSubject: x",
+                Author::Person,
+            ),
+            (
+                "From: Microsoft Outlook <reader@example.com>\nSubject: Microsoft Outlook Test Message",
+                Author::Person,
+            ),
+            (
+                "From: postmaster@example.com\nSubject: Quarantine digest",
+                Author::Person,
+            ),
             ("From: Mail Delivery System <x@example.com>", Author::Server),
             ("From: <>", Author::Daemon),
             ("From: Postmaster <>", Author::Daemon),
@@ -310,9 +411,14 @@ mod tests {
                 Author::Perhaps,
             ),
             (
-                "Subject: =?utf-8?q?Unzustellbar?=\nTo: a@example.com",
+                "Subject: =?utf-8?q?Unzustellbar:_x?=\nTo: a@example.com",
                 Author::Perhaps,
             ),
+            (
+                "Subject: Delivery failed\nFrom: no-reply@example.com",
+                Author::Person,
+            ),
+            ("From: no-reply@mail.docomo.ne.jp", Author::Likely),
             (
                 "Subject: Undeliverable: x\nFrom: info@example.com",
                 Author::Person,

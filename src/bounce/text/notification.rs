@@ -6,9 +6,9 @@
 use serde::Deserialize;
 
 use super::super::codes::{better, reply_code_in, status_in};
-use super::super::dsn::cut;
+use super::super::dsn::{bare_address, cut};
 use super::super::feedback;
-use super::super::field::split_type;
+use super::super::field::{Field, first, split_type};
 use super::super::recipient::{Action, Identity, ReportedRecipient};
 use super::super::{Kind, Limits, Report};
 
@@ -75,6 +75,26 @@ struct CommonHeaders {
 struct Envelope {
     #[serde(rename = "Message")]
     message: String,
+}
+
+/// Domains from which Amazon mails notifications.
+const DOMAINS: [&str; 2] = ["amazonaws.com", "amazonses.com"];
+
+/// Whether Amazon sent the message, as its header tells. People paste notifications, too.
+pub(super) fn is_from_amazon(fields: &[Field<'_>]) -> bool {
+    let has_field = fields.iter().any(|field| {
+        let start = field.name.get(..10);
+        start.is_some_and(|start| start.eq_ignore_ascii_case("x-amz-sns-"))
+    });
+    let domain = first(fields, "from").and_then(|from| bare_address(from).rsplit_once('@'));
+    let is_theirs = domain.is_some_and(|(_, domain)| {
+        let domain = domain.to_ascii_lowercase();
+        let parent = |name: &str| domain.strip_suffix(name);
+        DOMAINS
+            .iter()
+            .any(|name| parent(name).is_some_and(|rest| rest.is_empty() || rest.ends_with('.')))
+    });
+    has_field || is_theirs
 }
 
 /// Reads the notification with which a text begins.

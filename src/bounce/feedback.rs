@@ -404,6 +404,28 @@ mod tests {
     }
 
     #[test]
+    fn b5_a_report_that_a_person_attached_is_no_complaint() {
+        let message = |from: &str| {
+            let message = format!(
+                "From: {from}\nContent-Type: multipart/mixed; boundary=b\n\n--b\n\nSee below.\n\
+                 --b\nContent-Type: message/feedback-report\n\n\
+                 Feedback-Type: abuse\nOriginal-Rcpt-To: a@example.com\n\n--b--\n"
+            );
+            understand(message.as_bytes(), &Limits::default())
+        };
+        let attached = message("reader@example.com");
+        assert_eq!((attached.kind, attached.recipients.len()), (Kind::Other, 0));
+        for from in ["fbl@example.com", "noreply@example.com", "<>"] {
+            let report = message(from);
+            assert_eq!(report.recipients[0].effect, Effect::Complaint, "{from}");
+        }
+        let marked =
+            b"From: reader@example.com\nX-HmXmrOriginalRecipient: a@example.com\n\nhello\n";
+        let marked = understand(marked, &Limits::default());
+        assert_eq!((marked.kind, marked.recipients.len()), (Kind::Other, 0));
+    }
+
+    #[test]
     fn b7_a_report_without_a_type_is_unreadable() {
         let report = report("Original-Rcpt-To: a@example.com\r\n", "\r\n");
         assert_eq!(

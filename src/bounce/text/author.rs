@@ -14,8 +14,8 @@ pub(super) enum Author {
     /// It has no return path, or a robot writes under a subject that speaks of failed mail: the words
     /// must tell, and a code must confirm it.
     Perhaps,
-    /// It has no return path and its subject speaks of failed mail, or a carrier's robot writes, whose
-    /// reports look like any other robot's mail: the words must tell.
+    /// Like the last, but its subject has the title of a report, or it has no return path and a subject
+    /// that speaks of failed mail, or the robot is a carrier's: the words must tell.
     Likely,
     /// It writes in the name of the mail system; a person may do so, too.
     Server,
@@ -206,6 +206,23 @@ const MAIL_WORDS: &[&str] = &[
     "메일",
 ];
 
+/// With what the subjects of reports begin that nobody else writes.
+const TITLES: &[&str] = &[
+    "undelivered mail",
+    "undeliverable mail",
+    "undeliverable message",
+    "returned mail",
+    "mail delivery fail",
+    "message delivery fail",
+    "mail system error",
+    "rejected mail",
+    "メールエラー",
+    "メール配信エラー",
+    "メール送信エラー",
+    "退信",
+    "系统退信",
+];
+
 /// What mail systems send besides reports, by the words of its subject.
 const OTHER_SUBJECTS: &[&str] = &[
     "quarantine",
@@ -242,21 +259,29 @@ pub(super) fn author(fields: &[Field<'_>]) -> Author {
     } else if is_server && (speaks_of_failure || !is_of_another_kind(&subject)) {
         Author::Server
     } else {
-        by_path_and_subject(fields, &from, speaks_of_failure && speaks_of_mail(&subject))
+        by_path_and_subject(fields, &from, &subject)
     }
 }
 
 /// Who wrote what comes from no mail server by name.
-fn by_path_and_subject(fields: &[Field<'_>], from: &str, speaks_of_failed_mail: bool) -> Author {
-    let has_null_path = has_null_path(fields);
-    let is_robot = is_robot(from);
-    if has_null_path && speaks_of_failed_mail || is_carrier(from) && (is_robot || has_null_path) {
+fn by_path_and_subject(fields: &[Field<'_>], from: &str, subject: &str) -> Author {
+    let speaks_of_failed_mail = speaks_of_failure(subject) && speaks_of_mail(subject);
+    let (has_null_path, is_robot) = (has_null_path(fields), is_robot(from));
+    if !has_null_path && !is_robot {
+        Author::Person
+    } else if has_null_path && speaks_of_failed_mail || has_title(subject) || is_carrier(from) {
         Author::Likely
-    } else if has_null_path || is_robot && speaks_of_failed_mail {
+    } else if has_null_path || speaks_of_failed_mail {
         Author::Perhaps
     } else {
         Author::Person
     }
+}
+
+/// Whether a subject begins as only those of reports do.
+fn has_title(subject: &str) -> bool {
+    let subject = subject.trim().to_ascii_lowercase();
+    TITLES.iter().any(|title| subject.starts_with(title))
 }
 
 /// Whether no person wrote the message, as far as its header tells: a mail server, or some robot.
@@ -419,6 +444,14 @@ mod tests {
                 Author::Person,
             ),
             ("From: no-reply@mail.docomo.ne.jp", Author::Likely),
+            (
+                "Subject: Returned mail: x\nFrom: no-reply@example.com",
+                Author::Likely,
+            ),
+            (
+                "Return-Path: <>\nSubject: Undeliverable: x\nFrom: info@example.com",
+                Author::Likely,
+            ),
             (
                 "Subject: Undeliverable: x\nFrom: info@example.com",
                 Author::Person,

@@ -216,6 +216,7 @@ fn delivered(delivery: Delivery, limits: &Limits) -> Report {
 
 #[cfg(test)]
 mod tests {
+    use super::super::super::field::fields;
     use super::*;
     use crate::bounce::{Cause, Effect, Reader};
 
@@ -225,6 +226,20 @@ mod tests {
         assert_eq!(report.recipients[0].address, "a@example.com");
         assert_eq!(report.recipients[0].reason, reason, "{json}");
         assert_eq!(report.recipients[0].effect, effect, "{json}");
+    }
+
+    #[test]
+    fn b5_only_amazon_writes_notifications() {
+        for (header, is_theirs) in [
+            ("From: SNS <no-reply@sns.amazonaws.com>", true),
+            ("From: x@example.com\nx-amz-sns-message-id: 1", true),
+            ("From: x@notamazonaws.com", false),
+            ("From: x@example.com\nX-Amz-Date: 1", false),
+            ("Subject: x", false),
+        ] {
+            let found: Vec<_> = fields(header.as_bytes(), 1000).collect();
+            assert_eq!(is_from_amazon(&found), is_theirs, "{header}");
+        }
     }
 
     #[test]

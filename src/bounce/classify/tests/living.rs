@@ -55,6 +55,8 @@ fn passing_trouble_does_not_make_a_dead_address() {
             "recipient unavailable due to maintenance",
             "local mailbox unavailable: database error",
             "user not found, but this may be temporary",
+            "no such user, or a temporary failure",
+            "Temporary lookup failure",
         ],
     );
     check_all(
@@ -92,6 +94,7 @@ fn an_unknown_sender_is_not_an_unknown_recipient() {
             "Your domain has expired",
             "Callout verification failed: User unknown",
             "Sender account disabled",
+            "your account has expired",
             "This account has been suspended. Outgoing mail is off",
             "550-Requested action not taken: mailbox unavailable\r\n550 Sender address is not allowed.",
             "550-Requested action not taken: mailbox unavailable\r\n550 invalid DNS MX or A/AAAA resource record",
@@ -101,6 +104,8 @@ fn an_unknown_sender_is_not_an_unknown_recipient() {
         (Cause::Authentication, "IP not found in SPF"),
         (Cause::ReverseDns, "IP not registered in DNS"),
         (Cause::ReverseDns, "Your host name does not exist"),
+        (Cause::ReverseDns, "IP address 192.0.2.1 not found"),
+        (Cause::Protocol, "HELO domain does not exist"),
         (Cause::RecipientRestricted, "not found in safe sender list"),
         (Cause::Security, "unknown user or password"),
         (Cause::Security, "Invalid user name or password for relay"),

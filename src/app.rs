@@ -60,6 +60,7 @@ impl App {
         let metrics = Arc::new(Metrics::default());
         create_data_dir(config)?;
         let (store, ledger, identity) = stores::open(config)?;
+        return_path::make_key(config)?;
         let settings = settings::build(config, loaded.bounce_rules()?, None, &metrics)?;
         let bound = listeners::bind(config)?;
         let admin = bind_admin(config).await?;

@@ -40,7 +40,7 @@ use crate::suppression::{Axis, StreamClass, Tenant};
 pub use bounces::Bounces;
 pub use error::{ConfigError, Origin, Problem};
 pub use load::{Loaded, environment};
-pub use return_path::ReturnPath;
+pub use return_path::{ReturnPath, missing_return_path_key};
 pub use store_url::StoreUrl;
 pub use upstream_url::{Security, UpstreamUrl};
 

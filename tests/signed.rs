@@ -242,6 +242,25 @@ fn a_campaign_in_the_header_is_in_the_return_path() {
     assert_eq!(message.original(), MESSAGE.as_bytes());
 }
 
+/// Anybody may write to a relay domain; what they name would fill the store.
+#[test]
+fn a_strangers_campaign_is_not_kept() {
+    let upstream = FakeUpstream::start();
+    let strangers = "clients = []\nrelay_domains = [\"example.net\"]\nlist_unsubscribe = true";
+    let gateway = signing(&upstream).listener(strangers).start();
+    let mut client = gateway.client();
+    client.envelope(&["b@example.net"]);
+    client.data(format!(
+        "X-Sendgate-Campaign: spring\r\nList-Id: <news.example.com>\r\n{MESSAGE}"
+    ));
+    client.expect("250 ");
+    let message = upstream.message();
+    let token = token(&gateway, &message.mail);
+    assert_eq!(token.label, campaign_label(None));
+    let original = String::from_utf8(message.original()).unwrap();
+    assert!(!original.contains("List-Unsubscribe"), "{original}");
+}
+
 #[test]
 fn an_upstream_without_pipelining_is_asked_one_thing_at_a_time() {
     let upstream = FakeUpstream::offering(&["SIZE 50000000"]);
@@ -279,6 +298,30 @@ fn r14_a_recipient_refused_the_second_time_stops_the_message() {
         // The session goes on, and so does the next message.
         client.deliver("d@example.net", "250 ");
         assert_eq!(upstream.messages().len(), 1);
+    }
+}
+
+/// One that is no good any more must not make the client give up the others.
+#[test]
+fn r14_a_recipient_refused_for_good_the_second_time_is_no_bounce_of_the_others() {
+    let gone = "550 5.1.1 no such user";
+    for (recipients, told) in [
+        (&["b@example.net", "c@example.net"][..], "451 4.4.0"),
+        (&["c@example.net"], gone),
+    ] {
+        let upstream = FakeUpstream::scripted(move |moment| match moment.line {
+            "RCPT TO:<c@example.net>" if moment.nth >= recipients.len() => Act::Say(gone),
+            _ => Act::Usual,
+        });
+        let gateway = signing(&upstream).start();
+        let mut client = gateway.client();
+        client.envelope(recipients);
+        client.data(format!("X-Sendgate-Campaign: spring\r\n{MESSAGE}"));
+        client.expect(told);
+        client.quit();
+        assert!(upstream.messages().is_empty());
+        let lines = gateway.wait_for_log(recipients.len());
+        assert!(lines[0].to_string().contains(gone), "{}", lines[0]);
     }
 }
 

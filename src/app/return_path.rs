@@ -1,15 +1,33 @@
 //! From the configuration to the keys of the signed return path.
 
 use std::io;
-use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context as _;
 use secrecy::{ExposeSecret, SecretString};
 
-use crate::config::{Config, secret};
+use crate::config::{Config, missing_return_path_key, secret};
 use crate::mail::address::canonical_domain;
 use crate::token::{SECRET_MINIMUM, Signer};
+
+/// Makes the key at the first start, where it may be made. What was signed with a key that is lost is
+/// refused when it comes back, so nothing that is running ever makes another.
+pub(super) fn make_key(config: &Config) -> anyhow::Result<()> {
+    let (file, may_be_made) = config.return_path_key_file();
+    let settings = &config.return_path;
+    if settings.domain.is_none() || settings.key.is_some() || !may_be_made || file.exists() {
+        return Ok(());
+    }
+    match secret::create(&file) {
+        Ok(_) => tracing::info!(file = %file.display(), "made a key for the return path"),
+        // Of two that start together one makes it.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+        Err(error) => Err(error).with_context(|| {
+            format!("cannot make the key of the return path {}", file.display())
+        })?,
+    }
+    Ok(())
+}
 
 /// Who signs return paths and checks them; none where there is no domain for them.
 ///
@@ -21,10 +39,11 @@ pub(super) fn signer(config: &Config) -> anyhow::Result<Option<Arc<Signer>>> {
     }
     let key = match &settings.key {
         Some(key) => key.clone(),
-        None => match config.return_path_key_file() {
-            (file, true) => load_or_create(&file)?,
-            (file, false) => secret::read(&file)?,
-        },
+        None => {
+            let (file, _) = config.return_path_key_file();
+            anyhow::ensure!(file.exists(), missing_return_path_key(&file));
+            secret::read(&file)?
+        }
     };
     let previous = match (&settings.previous_key, &settings.previous_key_file) {
         (Some(key), _) => Some(key.clone()),
@@ -46,23 +65,6 @@ pub(super) fn domain(config: &Config) -> anyhow::Result<Option<Arc<str>>> {
     let canonical =
         canonical_domain(domain).with_context(|| format!("`{domain}` is not a domain"))?;
     Ok(Some(canonical.as_ref().into()))
-}
-
-/// The key in the data directory. Gateways that start together must not have two of them.
-fn load_or_create(file: &Path) -> anyhow::Result<SecretString> {
-    if !file.exists() {
-        match secret::create(file) {
-            Ok(key) => {
-                tracing::info!(file = %file.display(), "made a key for the return path");
-                return Ok(key);
-            }
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-            Err(error) => Err(error).with_context(|| {
-                format!("cannot make the key of the return path {}", file.display())
-            })?,
-        }
-    }
-    Ok(secret::read(file)?)
 }
 
 /// White space around a key does not count.

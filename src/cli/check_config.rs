@@ -6,7 +6,7 @@ use std::path::Path;
 use secrecy::ExposeSecret;
 
 use super::{ExitCode, misconfigured, text};
-use crate::config::{self, Config, ConfigError, Loaded, Problem, secret};
+use crate::config::{self, Config, ConfigError, Loaded, Problem, missing_return_path_key, secret};
 use crate::gateway::tls::{self, TlsError};
 use crate::store::pepper;
 use crate::token::SECRET_MINIMUM;
@@ -116,6 +116,7 @@ fn check_return_path(loaded: &Loaded) -> Vec<Problem> {
     }
     let (key_file, may_be_made) = loaded.config.return_path_key_file();
     let key_file = (key_file.exists() || !may_be_made).then_some(key_file);
+    let is_missing = |name, file: &Path| name == "key_file" && !file.exists();
     let previous = settings.previous_key_file.clone();
     let files = [
         ("key_file", &settings.key, key_file),
@@ -127,6 +128,7 @@ fn check_return_path(loaded: &Loaded) -> Vec<Problem> {
         .filter_map(|(name, _, file)| {
             let file = file?;
             let wrong = match secret::read(&file) {
+                Err(_) if is_missing(name, &file) => missing_return_path_key(&file),
                 Err(error) => error.to_string(),
                 Ok(key) if key.expose_secret().trim().len() < SECRET_MINIMUM => format!(
                     "{} is shorter than {SECRET_MINIMUM} octets; make one with: openssl rand -hex 32",
@@ -228,6 +230,20 @@ mod tests {
                 "{said}"
             );
         }
+    }
+
+    #[test]
+    fn a_key_of_the_return_path_is_made_only_where_no_other_gateway_has_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let text = "data_dir = 'DIR/data'\n[return_path]\ndomain = 'r.example.com'\n";
+        assert_eq!(said(folder.path(), text), "sendgate.toml: fine\n");
+        let missing = "return_path.key_file: the key of the return path data/return-path.key is missing; copy it";
+        let shared = format!("{text}[store]\nurl = 'redis://127.0.0.1'\n");
+        let told = said(folder.path(), &shared);
+        assert!(told.contains(missing), "{told}");
+        let named = format!("{text}key_file = 'DIR/data/return-path.key'\n");
+        let told = said(folder.path(), &named);
+        assert!(told.contains(missing), "{told}");
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! A secret comes from a file that only its owner can read, or from the environment (A6).
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use secrecy::SecretString;
@@ -89,24 +89,46 @@ pub fn read(path: &Path) -> Result<SecretString, SecretError> {
     Ok(SecretString::from(text))
 }
 
-/// Makes a file with a new secret: 32 random octets in hexadecimal digits, for its owner only.
+/// Makes a file with a new secret: 32 random octets in hexadecimal digits, for its owner only, as is
+/// the folder if it is missing.
+///
+/// The file has its name only once all of it is on the disk, so nobody ever reads half a secret.
 ///
 /// # Errors
 /// When there is such a file already, or it cannot be written. What is made is on the disk.
 pub fn create(path: &Path) -> io::Result<SecretString> {
     if let Some(folder) = path.parent() {
-        fs::create_dir_all(folder)?;
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(folder)?;
     }
     let secret = random_hex::<32>()?;
+    let draft = draft_of(path)?;
+    // Unlike a rename, a link does not replace what somebody else made meanwhile.
+    let linked = write_new(&draft, &secret).and_then(|()| fs::hard_link(&draft, path));
+    let removed = fs::remove_file(&draft);
+    linked?;
+    removed?;
+    sync_folder(path)?;
+    Ok(secret.into())
+}
+
+/// A name in the same folder that nobody else has.
+fn draft_of(path: &Path) -> io::Result<PathBuf> {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(format!(".{}", random_hex::<8>()?));
+    Ok(path.with_file_name(name))
+}
+
+fn write_new(path: &Path, secret: &str) -> io::Result<()> {
     let mut file = OpenOptions::new()
         .write(true)
         .create_new(true)
         .mode(0o600)
         .open(path)?;
     writeln!(file, "{secret}")?;
-    file.sync_all()?;
-    sync_folder(path)?;
-    Ok(secret.into())
+    file.sync_all()
 }
 
 /// So many random octets, as hexadecimal digits.
@@ -184,6 +206,11 @@ mod tests {
         assert_eq!(again.kind(), io::ErrorKind::AlreadyExists);
         let found = read(&path).unwrap();
         assert_eq!(found.expose_secret(), made.expose_secret());
+        let folder = path.parent().unwrap();
+        let names: Vec<_> = fs::read_dir(folder).unwrap().collect();
+        assert_eq!(names.len(), 1, "no draft is left: {names:?}");
+        let mode = fs::metadata(folder).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o700);
     }
 
     #[test]

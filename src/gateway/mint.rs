@@ -1,5 +1,9 @@
-//! The [`Mint`] makes tokens: the present time, a number that comes once a second at most, and ids of
-//! transactions that nobody else has.
+//! The [`Mint`] makes tokens: the present time, a number that tells apart the tokens of one moment, and
+//! ids of transactions that nobody else has.
+//!
+//! The number begins at random and comes again after 65,536 others, and another gateway may have the
+//! same: a report is told apart by what it is about, and the number only keeps two messages to one
+//! recipient within one second from looking the same.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 

@@ -19,7 +19,7 @@ pub(crate) use self::lessons::{
     s4_a_cause_that_cannot_be_read_is_not_free, what_was_relayed_is_counted_in_its_window,
 };
 pub(crate) use self::returns::{
-    a_label_keeps_its_first_text, a_set_of_recipients_expires,
+    a_label_keeps_its_first_text, a_label_lasts_as_long_as_it_is_used, a_set_of_recipients_expires,
     b10_a_set_of_recipients_is_read_as_written, of_many_who_name_a_tag_one_wins,
     s1_another_generation_has_no_sets_and_takes_none, s4_a_set_that_cannot_be_read_is_not_none,
 };
@@ -78,6 +78,7 @@ macro_rules! contract_tests {
             b10_a_set_of_recipients_is_read_as_written,
             a_set_of_recipients_expires,
             a_label_keeps_its_first_text,
+            a_label_lasts_as_long_as_it_is_used,
             of_many_who_name_a_tag_one_wins,
             s1_another_generation_has_no_sets_and_takes_none,
             s4_a_set_that_cannot_be_read_is_not_none,

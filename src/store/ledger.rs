@@ -158,7 +158,7 @@ impl Ledger {
         self.in_time(self.store.sent(tenant, id)).await
     }
 
-    /// Gives a tag its text unless it has one; answers the text it has now.
+    /// Gives a tag its text unless it has one; answers the text it has now. See [`Store::put_label`].
     ///
     /// # Errors
     /// When the store does not answer in time or holds something that cannot be read.
@@ -167,8 +167,10 @@ impl Ledger {
         tenant: &Tenant,
         tag: u32,
         text: &str,
+        keep: Option<Duration>,
     ) -> Result<String, StoreError> {
-        self.in_time(self.store.put_label(tenant, tag, text)).await
+        self.in_time(self.store.put_label(tenant, tag, text, keep))
+            .await
     }
 
     /// The text of a tag, if it was ever given one.

@@ -92,7 +92,10 @@ pub trait Store: Lessons + Send + Sync + fmt::Debug {
         id: &'a TransactionId,
     ) -> BoxFuture<'a, Result<Option<Vec<RecipientKey>>, StoreError>>;
 
-    /// Gives a tag its text unless it has one; answers the text it has now. Never expires.
+    /// Gives a tag its text unless it has one; answers the text it has now.
+    ///
+    /// If that is the one given, it is kept for so long from now; without a time it never expires. The
+    /// same text comes always with a time, or always without.
     ///
     /// A token has room for a tag of four octets only; what it stands for (campaign, stream,
     /// credential) is kept here, once for all messages that share it.
@@ -101,6 +104,7 @@ pub trait Store: Lessons + Send + Sync + fmt::Debug {
         tenant: &'a Tenant,
         tag: u32,
         text: &'a str,
+        keep: Option<Duration>,
     ) -> BoxFuture<'a, Result<String, StoreError>>;
 
     /// The text of a tag, if it was ever given one.

@@ -96,6 +96,16 @@ pub fn upstream_lost() -> Reply {
     Reply::new(451, of(4, 4, 2), "Upstream connection lost")
 }
 
+/// The upstream refuses some of the recipients that it accepted before, when they are offered anew.
+#[must_use]
+pub fn recipients_refused_again() -> Reply {
+    Reply::new(
+        451,
+        of(4, 4, 0),
+        "Upstream refused recipients it had accepted",
+    )
+}
+
 /// The upstream refuses our EHLO, TLS or AUTH: our configuration, not the client's fault.
 #[must_use]
 pub fn upstream_misconfigured() -> Reply {

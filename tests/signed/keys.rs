@@ -18,7 +18,8 @@ fn a6_keys_rotate_without_a_restart() {
 
     let data = gateway.dir().path().join("data");
     let file = |name: &str| data.join(name).display().to_string();
-    std::fs::rename(file("return-path.key"), file("previous.key")).unwrap();
+    std::fs::copy(file("return-path.key"), file("previous.key")).unwrap();
+    std::fs::write(file("return-path.key"), "fedcba9876543210\n").unwrap();
     let config = gateway.dir().path().join("sendgate.toml");
     let text = std::fs::read_to_string(&config).unwrap();
     let previous = format!(
@@ -41,6 +42,25 @@ fn a6_keys_rotate_without_a_restart() {
     };
     assert!(check(&old, 0) && !check(&old, 1));
     assert!(check(&new, 1) && !check(&new, 0));
+}
+
+/// Whatever was signed with the key that is missing would be refused.
+#[test]
+fn a6_no_key_is_made_where_one_may_be_lost() {
+    let upstream = FakeUpstream::start();
+    let gateway = signing(&upstream).start();
+    let key = gateway.dir().path().join("data/return-path.key");
+    std::fs::rename(&key, key.with_extension("lost")).unwrap();
+    gateway.signal("HUP");
+    gateway.wait_for_stderr("is missing; copy it from another gateway");
+    assert!(!key.exists());
+    gateway.client().deliver("b@example.net", "250 ");
+
+    let shared = signing(&upstream).store_url("redis://127.0.0.1:1");
+    let Err(told) = shared.try_start() else {
+        panic!("it started without the key of the other gateways");
+    };
+    assert!(told.contains("openssl rand -hex 32 > "), "{told}");
 }
 
 #[test]

@@ -5,7 +5,14 @@ use sendgate::store::embedded::EmbeddedStore;
 use sendgate::token::{Token, TokenKind};
 
 use super::{MESSAGE, signing, signing_gateway, token};
-use crate::harness::{Act, FakeUpstream, Gateway, RedisServer, eventually};
+use crate::harness::{Act, FakeUpstream, Gateway, Options, RedisServer, eventually};
+
+/// A gateway that signs, over this Redis.
+fn shared(upstream: &FakeUpstream, redis: &RedisServer) -> Options {
+    signing(upstream)
+        .store_url(&redis.url())
+        .env("SENDGATE_RETURN_PATH_KEY", "0123456789abcdef")
+}
 
 #[test]
 fn b10_recipients_that_come_together_are_one_set() {
@@ -100,7 +107,7 @@ fn recorded(mut gateway: Gateway, token: &Token) -> Vec<&'static str> {
 fn f20_killed_after_the_recipients_are_recorded() {
     let redis = RedisServer::start();
     let upstream = FakeUpstream::start();
-    let options = signing(&upstream).store_url(&redis.url());
+    let options = shared(&upstream, &redis);
     let mut gateway = options.clone().start();
     let mut client = gateway.client();
     let before = redis.command("DBSIZE");
@@ -128,7 +135,7 @@ fn number(reply: &str) -> u64 {
 fn b10_without_a_record_of_the_recipients_no_dot_is_sent() {
     let mut redis = RedisServer::start();
     let upstream = FakeUpstream::start();
-    let gateway = signing(&upstream).store_url(&redis.url()).start();
+    let gateway = shared(&upstream, &redis).start();
     let mut client = gateway.client();
     client.envelope(&["b@example.net", "c@example.net"]);
     redis.kill();
@@ -145,7 +152,7 @@ fn b10_without_a_record_of_the_recipients_no_dot_is_sent() {
 fn b10_a_frozen_store_holds_the_message_no_longer_than_it_may() {
     let redis = RedisServer::start();
     let upstream = FakeUpstream::start();
-    let gateway = signing(&upstream).store_url(&redis.url()).start();
+    let gateway = shared(&upstream, &redis).start();
     let mut client = gateway.client();
     client.envelope(&["b@example.net", "c@example.net"]);
     redis.freeze();

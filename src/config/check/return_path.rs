@@ -13,7 +13,10 @@ const VALIDITY_LIMIT: Duration = Duration::from_secs(366 * 24 * 60 * 60);
 
 pub(super) fn check(config: &Config, findings: &mut Findings) {
     match &config.return_path.domain {
-        Some(domain) => check_domain(config, domain, findings),
+        Some(domain) => {
+            check_domain(config, domain, findings);
+            check_who_forwards(config, findings);
+        }
         None => check_who_signs(config, findings),
     }
 }
@@ -61,6 +64,26 @@ fn check_who_signs(config: &Config, findings: &mut Findings) {
         }
         if user.list_unsubscribe == Some(true) {
             findings.add(path("list_unsubscribe"), needed);
+        }
+        if user.forward_to.is_some() {
+            findings.add(path("forward_to"), needed);
+        }
+    }
+}
+
+/// Those who want what comes back, and it does not say that it is theirs.
+fn check_who_forwards(config: &Config, findings: &mut Findings) {
+    let by_default = config.return_path.sign;
+    let some_listener_signs = config
+        .smtp
+        .iter()
+        .any(|listener| listener.sign.unwrap_or(by_default));
+    for (name, user) in &config.users {
+        if user.forward_to.is_some() && !user.sign.unwrap_or(some_listener_signs) {
+            findings.add(
+                KeyPath::of("users").key(name).key("forward_to"),
+                "gets nothing: this user's return paths are not signed; set sign = true, or take it out",
+            );
         }
     }
 }

@@ -68,6 +68,10 @@ fn nothing_is_signed_without_a_domain() {
         &format!("users.a = {{password_hash = '{HASH}', sign = true}}"),
         &format!("users.a.sign: {needed}"),
     );
+    check(
+        &format!("users.a = {{password_hash = '{HASH}', forward_to = 'a@example.com'}}"),
+        &format!("users.a.forward_to: {needed}"),
+    );
     let fine = "smtp = [{sign = false}]\n[return_path]\nsign = true\nvalidity = 0";
     assert_eq!(findings(fine), [""; 0]);
 }
@@ -86,6 +90,30 @@ fn b4_a_report_is_remembered_as_long_as_it_is_believed() {
         &format!("[return_path]\ndomain = '{long}'"),
         "return_path.domain: is too long",
     );
+}
+
+#[test]
+fn nothing_is_sent_on_to_a_user_for_whom_nothing_is_signed() {
+    let with = |user: &str, more: &str| {
+        format!(
+            "users.a = {{password_hash = '{HASH}', forward_to = 'a@example.com'{user}}}\n\
+             return_path.domain = 'r.example.com'\n{more}"
+        )
+    };
+    for (user, more) in [
+        (", sign = false", ""),
+        ("", "return_path.sign = false"),
+        ("", "smtp = [{sign = false}]"),
+    ] {
+        check(&with(user, more), "users.a.forward_to: gets nothing");
+    }
+    for (user, more) in [
+        ("", ""),
+        (", sign = true", "return_path.sign = false"),
+        ("", "return_path.sign = false\nsmtp = [{sign = true}]"),
+    ] {
+        assert_eq!(findings(&with(user, more)), [""; 0]);
+    }
 }
 
 #[test]

@@ -204,11 +204,9 @@ impl Relay {
             commands.push(Expect::Data);
         }
         let answers = self.exchange(transaction, &commands).await?;
-        let mut offered = answers.offered.into_iter();
-        let refused = offered.find(|one| !one.reply.is_positive());
-        let refusal = answers.refusal.or_else(|| refused.map(|one| one.reply));
-        if let Some(reply) = refusal {
+        if let Some((reply, words)) = answers.refused_again() {
             self.failure = Some(reply);
+            self.early_words = Some(words);
             if answers.data.is_some_and(|data| data.code() == 354) {
                 // It waits for a message that must not come, to those who are left.
                 self.connection = None;
@@ -230,6 +228,35 @@ struct Answers {
     offered: Vec<Offered>,
     /// The reply to DATA.
     data: Option<UpstreamReply>,
+}
+
+impl Answers {
+    /// What the message hears where the upstream refuses what it accepted before, and the upstream's
+    /// words.
+    ///
+    /// A permanent refusal of some is not passed on: the client would file it for all of them. When
+    /// it comes again, each is answered at RCPT.
+    fn refused_again(&self) -> Option<(Reply, String)> {
+        if let Some(reply) = &self.refusal {
+            return Some((reply.clone(), reply.to_string()));
+        }
+        let first = self.offered.iter().find(|one| !one.reply.is_positive())?;
+        let sense = |one: &Offered| {
+            let said = one.upstream_reply.as_ref();
+            said.map(|reply| (reply.code(), reply.status()))
+        };
+        let are_alike = self.offered.iter().all(|one| sense(one) == sense(first));
+        let words = match &first.upstream_reply {
+            Some(reply) => reply.to_string(),
+            None => first.reply.to_string(),
+        };
+        let reply = if first.reply.is_permanent() && !are_alike {
+            answers::recipients_refused_again()
+        } else {
+            first.reply.clone()
+        };
+        Some((reply, words))
+    }
 }
 
 /// The commands that offer these recipients, those that begin the transaction among them.

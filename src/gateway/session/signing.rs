@@ -27,23 +27,22 @@ impl Session {
         if !self.signs(transaction) {
             return;
         }
-        let tag = self.tag(transaction, self.label(transaction)).await;
+        let tag = self.tag(transaction).await.unwrap_or(0);
         let subject = transaction.subject_of(indices);
-        transaction.signed = self.sign(transaction, subject.as_ref(), tag.unwrap_or(0));
+        transaction.signed = self.sign(transaction, subject.as_ref(), tag);
     }
 
     /// Signs the return path again where the one that went upstream is no longer right: others were
-    /// accepted, or the header names a campaign. Says whether it did.
+    /// accepted, the header names a campaign, or its label could not be recorded. Says whether it did.
     pub(super) async fn sign_again(&self, transaction: &mut Transaction) -> bool {
         if !self.signs(transaction) {
             return false;
         }
-        let tag = match &transaction.signed {
-            Some(signed) if !transaction.is_labelled() => signed.token.label,
-            _ => {
-                let tag = self.tag(transaction, self.label(transaction)).await;
-                tag.unwrap_or(0)
-            }
+        let before = transaction.signed.as_ref().map_or(0, |s| s.token.label);
+        let tag = if before == 0 || transaction.is_labelled() {
+            self.tag(transaction).await.unwrap_or(before)
+        } else {
+            before
         };
         let subject = transaction.subject();
         if transaction.is_signed_for(subject.as_ref(), tag) {
@@ -73,19 +72,41 @@ impl Session {
         })
     }
 
+    /// Whether the mail comes from somebody who may send anywhere. What others write into the header
+    /// of mail to `relay_domains` is not ours to keep.
+    fn is_our_sender(&self) -> bool {
+        self.listed || self.user.is_some()
+    }
+
     /// What the message is part of, as far as it is known.
     fn label(&self, transaction: &Transaction) -> Label {
+        let campaign = transaction.campaign.as_ref();
         Label {
             stream: Some(transaction.stream.name.clone()),
-            campaign: transaction.campaign.clone(),
+            campaign: campaign.filter(|_| self.is_our_sender()).cloned(),
             credential: self.user.as_ref().map(|user| user.name.to_string()),
             scope: None,
         }
     }
 
-    async fn tag(&self, transaction: &Transaction, label: Label) -> Option<u32> {
+    /// The tag of the message's label. Where that of a new campaign could not be recorded, it is the
+    /// one of the same mail without a campaign: its reports still find their way (B9).
+    async fn tag(&self, transaction: &Transaction) -> Option<u32> {
+        let label = self.label(transaction);
+        let without_campaign = label.campaign.is_some().then(|| Label {
+            campaign: None,
+            ..label.clone()
+        });
+        match (self.tag_of(transaction, label).await, without_campaign) {
+            (None, Some(label)) => self.tag_of(transaction, label).await,
+            (tag, _) => tag,
+        }
+    }
+
+    async fn tag_of(&self, transaction: &Transaction, label: Label) -> Option<u32> {
+        let validity = self.settings.signer.as_ref()?.validity();
         let tenant = &transaction.policy.tenant;
-        self.context.labels.tag(tenant, label).await
+        self.context.labels.tag(tenant, label, validity).await
     }
 
     /// Begins to record whom the return path stands for, if they are several.
@@ -104,7 +125,8 @@ impl Session {
     }
 
     /// The List-Unsubscribe field for a message that may have one of ours (R8, U10): it has none, no
-    /// signature that would not cover it, and goes to one recipient, whom the address takes off.
+    /// signature that would not cover it, and goes to one recipient, whom the address takes off. A
+    /// stranger's message is not ours to be taken off from.
     ///
     /// None as well where the store did not take the label: the address would take off too much.
     pub(super) async fn unsubscribe_field(
@@ -112,7 +134,8 @@ impl Session {
         transaction: &Transaction,
         labels: &Labels,
     ) -> Option<String> {
-        if !transaction.policy.list_unsubscribe || labels.has_unsubscribe || labels.is_signed {
+        let wants_one = transaction.policy.list_unsubscribe && self.is_our_sender();
+        if !wants_one || labels.has_unsubscribe || labels.is_signed {
             return None;
         }
         let (signer, domain) = (
@@ -125,7 +148,7 @@ impl Session {
             scope: scope.map(ToString::to_string),
             ..self.label(transaction)
         };
-        let tag = self.tag(transaction, label).await?;
+        let tag = self.tag_of(transaction, label).await?;
         let (kind, tenant) = (TokenKind::Unsubscribe, &transaction.policy.tenant);
         let token = self.context.mint.token(kind, tenant, *key.as_bytes(), tag);
         let local_part = signer.sign(&token)?;

@@ -62,20 +62,54 @@ pub(crate) async fn a_label_keeps_its_first_text(fixture: &impl Fixture) {
     let tenant = tenant();
     assert_eq!(store.label(&tenant, 1).await.unwrap(), None);
     for text in ["spring sale é", "another"] {
-        let kept = store.put_label(&tenant, 1, text).await.unwrap();
+        let kept = store.put_label(&tenant, 1, text, None).await.unwrap();
         assert_eq!(kept, "spring sale é");
     }
     let kept = store.label(&tenant, 1).await.unwrap();
     assert_eq!(kept.as_deref(), Some("spring sale é"));
-    assert_eq!(store.put_label(&tenant, u32::MAX, "").await.unwrap(), "");
+    let kept = store.put_label(&tenant, u32::MAX, "", Some(DAY)).await;
+    assert_eq!(kept.unwrap(), "");
     let empty = store.label(&tenant, u32::MAX).await.unwrap();
     assert_eq!(empty.as_deref(), Some(""), "empty is not none");
     assert_eq!(store.label(&tenant, 0x0100_0000).await.unwrap(), None);
     let other = Tenant::new("other").unwrap();
     assert_eq!(store.label(&other, 1).await.unwrap(), None);
     let long = "x".repeat(1_000_000);
-    assert!(store.put_label(&tenant, 9, &long).await.is_err());
+    assert!(store.put_label(&tenant, 9, &long, None).await.is_err());
     assert_eq!(store.label(&tenant, 9).await.unwrap(), None);
+}
+
+pub(crate) async fn a_label_lasts_as_long_as_it_is_used(fixture: &impl Fixture) {
+    let store = ready(fixture).await;
+    let tenant = tenant();
+    let put = async |text: &str, keep| store.put_label(&tenant, 1, text, keep).await.unwrap();
+    let short = Some(Duration::from_millis(20));
+    for text in ["spring", "summer"] {
+        put(text, short).await;
+        let limit = Instant::now() + Duration::from_secs(10);
+        while store.label(&tenant, 1).await.unwrap().is_some() {
+            assert!(Instant::now() < limit, "still there");
+        }
+    }
+    // Used again, it lasts longer; another who tries its tag changes nothing.
+    put("autumn", Some(DAY)).await;
+    put("autumn", Some(Duration::MAX)).await;
+    assert_eq!(put("winter", short).await, "autumn");
+    store.put_label(&tenant, 2, "list", None).await.unwrap();
+    assert_eq!(
+        store.put_label(&tenant, 2, "x", short).await.unwrap(),
+        "list"
+    );
+    let gone = store.put_label(&tenant, 3, "gone", Some(Duration::ZERO));
+    assert_eq!(gone.await.unwrap(), "gone");
+    let limit = Instant::now() + Duration::from_secs(10);
+    while store.label(&tenant, 3).await.unwrap().is_some() {
+        assert!(Instant::now() < limit, "still there");
+    }
+    for (tag, text) in [(1, "autumn"), (2, "list")] {
+        let kept = store.label(&tenant, tag).await.unwrap();
+        assert_eq!(kept.as_deref(), Some(text));
+    }
 }
 
 pub(crate) async fn of_many_who_name_a_tag_one_wins(fixture: &impl Fixture) {
@@ -84,7 +118,8 @@ pub(crate) async fn of_many_who_name_a_tag_one_wins(fixture: &impl Fixture) {
         let store = Arc::clone(&store);
         tokio::spawn(async move {
             let text = format!("campaign {number}");
-            store.put_label(&tenant(), 5, &text).await.unwrap()
+            let put = store.put_label(&tenant(), 5, &text, Some(DAY)).await;
+            put.unwrap()
         })
     });
     let there = tasks_done(tasks.collect()).await;
@@ -96,7 +131,8 @@ pub(crate) async fn s1_another_generation_has_no_sets_and_takes_none(fixture: &i
     let store = ready(fixture).await;
     let tenant = tenant();
     store.put_sent(&tenant, &ID, &keys(1), DAY).await.unwrap();
-    store.put_label(&tenant, 1, "spring").await.unwrap();
+    let put = store.put_label(&tenant, 1, "spring", None).await;
+    assert_eq!(put.unwrap(), "spring");
     for generation in [None, Some("another")] {
         fixture.set_generation(generation);
         let unavailable = |error: StoreError| {
@@ -104,7 +140,7 @@ pub(crate) async fn s1_another_generation_has_no_sets_and_takes_none(fixture: &i
         };
         unavailable(store.sent(&tenant, &ID).await.unwrap_err());
         unavailable(store.label(&tenant, 1).await.unwrap_err());
-        unavailable(store.put_label(&tenant, 2, "x").await.unwrap_err());
+        unavailable(store.put_label(&tenant, 2, "x", None).await.unwrap_err());
         let put = store.put_sent(&tenant, &[1; 16], &keys(1), DAY).await;
         unavailable(put.unwrap_err());
     }

@@ -222,12 +222,16 @@ impl Store for EmbeddedStore {
         tenant: &'a Tenant,
         tag: u32,
         text: &'a str,
+        keep: Option<Duration>,
     ) -> BoxFuture<'a, Result<String, StoreError>> {
         Box::pin(async move {
             codec::check_label(text)?;
             let (tenant, text) = (tenant.clone(), text.to_owned());
-            self.write(move |transaction, _| returns::put_label(transaction, &tenant, tag, &text))
-                .await
+            self.write(move |transaction, now| {
+                let until = keep.map(|keep| now.plus(keep));
+                returns::put_label(transaction, (&tenant, tag), &text, now, until)
+            })
+            .await
         })
     }
 
@@ -236,7 +240,10 @@ impl Store for EmbeddedStore {
         tenant: &'a Tenant,
         tag: u32,
     ) -> BoxFuture<'a, Result<Option<String>, StoreError>> {
-        Box::pin(async move { self.answer(|transaction| returns::label(transaction, tenant, tag)) })
+        Box::pin(async move {
+            let now = Timestamp::now();
+            self.answer(|transaction| returns::label(transaction, tenant, tag, now))
+        })
     }
 
     fn expect_generation(&self, generation: &str) {

@@ -107,7 +107,8 @@ async fn what_was_committed_is_there_after_a_restart() {
         .put_sent(&tenant(), &[1; 16], &[key(1)], day)
         .await
         .unwrap();
-    shared.put_label(&tenant(), 1, "spring").await.unwrap();
+    let put = shared.put_label(&tenant(), 1, "spring", Some(day)).await;
+    assert_eq!(put.unwrap(), "spring");
     drop(shared);
     let shared: Arc<dyn Store> = Arc::new(EmbeddedStore::open(&path).unwrap());
     shared.expect_generation("g");

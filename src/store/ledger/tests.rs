@@ -113,6 +113,7 @@ impl Store for Scripted {
         _: &'a Tenant,
         _: u32,
         _: &'a str,
+        _: Option<Duration>,
     ) -> BoxFuture<'a, Result<String, StoreError>> {
         never()
     }

@@ -299,8 +299,9 @@ impl Store for RedisStore {
         tenant: &'a Tenant,
         tag: u32,
         text: &'a str,
+        keep: Option<Duration>,
     ) -> BoxFuture<'a, Result<String, StoreError>> {
-        Box::pin(self.write_label(tenant, tag, text))
+        Box::pin(self.write_label(tenant, tag, text, keep))
     }
 
     fn label<'a>(

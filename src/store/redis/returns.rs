@@ -9,6 +9,9 @@ use super::{REMEMBER_LIMIT, RedisStore, replies};
 use crate::store::{StoreError, TransactionId, codec};
 use crate::suppression::{RecipientKey, Tenant};
 
+/// The field of a label's hash.
+pub(super) const LABEL_TEXT: &str = "text";
+
 impl RedisStore {
     /// One hash for each transaction. It is made anew, so nothing of an older one is left in it.
     pub(super) async fn write_sent(
@@ -20,13 +23,11 @@ impl RedisStore {
     ) -> Result<(), StoreError> {
         let name = sent_name(tenant, id);
         let fields = codec::encode_recipients(recipients)?;
-        // Not 0, which Redis takes for a command to delete.
-        let keep = keep.clamp(Duration::from_millis(1), REMEMBER_LIMIT);
         let mut batch = Batch::default();
         batch.add("DEL", &name, [""; 0]);
         let words = fields.into_iter().flat_map(|(name, value)| [name, value]);
         batch.add("HSET", &name, words);
-        batch.add("PEXPIRE", &name, [keep.as_millis().to_string()]);
+        batch.add("PEXPIRE", &name, [milliseconds(keep)]);
         self.run_batch(batch).await.map(|_| ())
     }
 
@@ -50,16 +51,24 @@ impl RedisStore {
         tenant: &Tenant,
         tag: u32,
         text: &str,
+        keep: Option<Duration>,
     ) -> Result<String, StoreError> {
         codec::check_label(text)?;
-        let (name, field) = (labels_name(tenant), label_field(tag));
+        let name = label_name(tenant, tag);
         let mut batch = Batch::default();
-        batch.add("HSETNX", &name, [field.as_str(), text]);
-        batch.add("HGET", &name, [field.as_str()]);
-        match self.run_batch(batch).await?.as_slice() {
-            [_, found] => label_text(found)?.ok_or_else(too_long),
-            _ => Err(replies::unexpected()),
+        batch.add("HSETNX", &name, [LABEL_TEXT, text]);
+        batch.add("HGET", &name, [LABEL_TEXT]);
+        let kept = match self.run_batch(batch).await?.as_slice() {
+            [_, found] => label_text(found)?.ok_or_else(too_long)?,
+            _ => return Err(replies::unexpected()),
+        };
+        // Only now it is known whose label it is: another's may have to last for ever.
+        if let Some(keep) = keep.filter(|_| kept == text) {
+            let mut batch = Batch::default();
+            batch.add("PEXPIRE", &name, [milliseconds(keep)]);
+            self.run_batch(batch).await?;
         }
+        Ok(kept)
     }
 
     pub(super) async fn read_label(
@@ -67,11 +76,11 @@ impl RedisStore {
         tenant: &Tenant,
         tag: u32,
     ) -> Result<Option<String>, StoreError> {
-        let (name, field) = (labels_name(tenant), label_field(tag));
+        let name = label_name(tenant, tag);
         let mut commands = super::commands();
         // A text that is too long to be read comes as nothing at all: its length tells.
-        commands.cmd("HSTRLEN").arg(&name).arg(&field);
-        commands.cmd("HGET").arg(&name).arg(&field);
+        commands.cmd("HSTRLEN").arg(&name).arg(LABEL_TEXT);
+        commands.cmd("HGET").arg(&name).arg(LABEL_TEXT);
         let found = self.checked(&commands, self.write_timeout()).await?;
         let [length, text] = found.as_slice() else {
             return Err(replies::unexpected());
@@ -99,10 +108,13 @@ pub(super) fn sent_name(tenant: &Tenant, id: &TransactionId) -> String {
     format!("sendgate:{tenant}:sent:{:032x}", u128::from_be_bytes(*id))
 }
 
-pub(super) fn labels_name(tenant: &Tenant) -> String {
-    format!("sendgate:{tenant}:labels")
+/// One hash for each label, because a field cannot expire.
+pub(super) fn label_name(tenant: &Tenant, tag: u32) -> String {
+    format!("sendgate:{tenant}:label:{tag:08x}")
 }
 
-pub(super) fn label_field(tag: u32) -> String {
-    format!("{tag:08x}")
+/// What PEXPIRE is told; not 0, which Redis takes for a command to delete.
+fn milliseconds(keep: Duration) -> String {
+    let keep = keep.clamp(Duration::from_millis(1), REMEMBER_LIMIT);
+    keep.as_millis().to_string()
 }

@@ -159,9 +159,19 @@ async fn the_layout_in_redis_is_that_of_the_design() {
     let sent = format!("sendgate:default:sent:{}", "0a".repeat(16));
     let left = fixture.server.command_of(&["TTL", &sent]);
     assert!(left == ":3600\r\n" || left == ":3599\r\n", "{left}");
-    store.put_label(&tenant(), 0xab, "spring").await.unwrap();
-    let labels = ["HGET", "sendgate:default:labels", "000000ab"];
-    assert!(fixture.server.command_of(&labels).contains("spring"));
+    for (tag, keep) in [(0xab, Some(hour)), (0xac, None)] {
+        let kept = store.put_label(&tenant(), tag, "spring", keep).await;
+        assert_eq!(kept.unwrap(), "spring");
+        let label = format!("sendgate:default:label:000000{tag:x}");
+        let text = fixture.server.command_of(&["HGET", &label, "text"]);
+        assert!(text.contains("spring"), "{text}");
+        let left = fixture.server.command_of(&["TTL", &label]);
+        let expected: &[&str] = match keep {
+            Some(_) => &[":3600\r\n", ":3599\r\n"],
+            None => &[":-1\r\n"],
+        };
+        assert!(expected.contains(&left.as_str()), "{left}");
+    }
     let meta = fixture.server.command_of(&["HKEYS", "sendgate:meta"]);
     for field in ["schema", "key_check", "generation"] {
         assert!(meta.contains(field), "{meta}");
@@ -311,7 +321,8 @@ async fn a_user_with_the_needed_rights_only_can_do_everything() {
         .await
         .unwrap();
     assert!(store.sent(&tenant(), &[1; 16]).await.unwrap().is_some());
-    store.put_label(&tenant(), 1, "spring").await.unwrap();
+    let put = store.put_label(&tenant(), 1, "spring", Some(hour)).await;
+    assert_eq!(put.unwrap(), "spring");
     assert!(store.label(&tenant(), 1).await.unwrap().is_some());
     contract::every_lesson_command(store.as_ref()).await;
 }
@@ -323,8 +334,8 @@ async fn x43_a_label_or_set_that_is_no_good_is_not_none() {
     let client = redis::Client::open(fixture.server.url()).unwrap();
     let mut connection = client.get_connection().unwrap();
     let sent = returns::sent_name(&tenant(), &[1; 16]);
-    let labels = returns::labels_name(&tenant());
-    for (key, field) in [(&sent, "0".to_owned()), (&labels, returns::label_field(1))] {
+    let label = returns::label_name(&tenant(), 1);
+    for (key, field) in [(&sent, "0"), (&label, returns::LABEL_TEXT)] {
         redis::cmd("EVAL")
             .arg("return redis.call('HSET', KEYS[1], ARGV[1], string.rep('x', 10000000))")
             .arg(1)
@@ -338,14 +349,14 @@ async fn x43_a_label_or_set_that_is_no_good_is_not_none() {
     };
     corrupt(store.sent(&tenant(), &[1; 16]).await.unwrap_err());
     corrupt(store.label(&tenant(), 1).await.unwrap_err());
-    corrupt(store.put_label(&tenant(), 1, "x").await.unwrap_err());
-    for key in [&sent, &labels] {
+    corrupt(store.put_label(&tenant(), 1, "x", None).await.unwrap_err());
+    for key in [&sent, &label] {
         fixture.server.command_of(&["DEL", key]);
         fixture.server.command_of(&["LPUSH", key, "x"]);
     }
     corrupt(store.sent(&tenant(), &[1; 16]).await.unwrap_err());
     corrupt(store.label(&tenant(), 1).await.unwrap_err());
-    corrupt(store.put_label(&tenant(), 1, "x").await.unwrap_err());
+    corrupt(store.put_label(&tenant(), 1, "x", None).await.unwrap_err());
 }
 
 #[test]

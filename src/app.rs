@@ -56,6 +56,7 @@ impl App {
     /// Says what could not be opened, read or bound, and what to do about it.
     pub async fn start(loaded: Loaded) -> anyhow::Result<Self> {
         tls::install_provider();
+        warn_of(&loaded);
         let config = &loaded.config;
         let metrics = Arc::new(Metrics::default());
         create_data_dir(config)?;
@@ -130,6 +131,7 @@ impl App {
         let added = self.listeners.bind_added(config)?;
         telemetry::reload_level(&config.trace)?;
         settings::warn_of_restart(&self.loaded.config, config);
+        warn_of(&loaded);
         self.context.settings.store(Arc::new(settings));
         self.context.ledger.set_rules(config.event_rules());
         self.context.learner.set_rules(learner_rules(config));
@@ -175,10 +177,17 @@ impl App {
     }
 }
 
+fn warn_of(loaded: &Loaded) {
+    for warning in loaded.warnings() {
+        tracing::warn!("{warning}");
+    }
+}
+
 fn learner_rules(config: &Config) -> LearnerRules {
     LearnerRules {
         brake: config.brake(),
         tenants: Names::of(config).tenants.into_iter().collect(),
+        hide_addresses: config.log.addresses == Addresses::Hashed,
     }
 }
 

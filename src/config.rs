@@ -168,7 +168,7 @@ pub struct ReturnsListener {
     /// Address and port; port 0 takes a free one.
     #[serde(with = "address")]
     pub listen: SocketAddr,
-    /// Networks whose reports are believed.
+    /// Networks whose reports are believed without proof: never a relay of strangers' mail.
     #[serde(with = "network")]
     pub trusted: Vec<IpNet>,
     /// Domains that are accepted besides `return_path.domain`.
@@ -464,6 +464,12 @@ pub struct Timeouts {
     /// How long the upstream may take to answer the end of the data.
     #[serde(with = "duration")]
     pub upstream_final: Duration,
+    /// How long recording what a returned message proves may take; then it is to come again.
+    #[serde(with = "duration")]
+    pub learning: Duration,
+    /// How long sending a returned message on to its sender may take; then it is to come again.
+    #[serde(with = "duration")]
+    pub forwarding: Duration,
     /// How long work in flight may take after SIGTERM.
     #[serde(with = "duration")]
     pub drain: Duration,

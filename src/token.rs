@@ -16,6 +16,7 @@
 //!
 //! It carries no address, no name and nothing that a stranger could make or change.
 
+mod hidden;
 mod label;
 
 use std::time::Duration;
@@ -25,6 +26,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
+pub use hidden::{hidden, hidden_octets};
 pub use label::Label;
 
 use crate::suppression::Tenant;

@@ -1,6 +1,8 @@
 //! What proves a report: our own signed addresses, from anybody, in SMTP and LMTP
 //! (B1, B2, B4 to B6, B9, F18, X50, X51, X54).
 
+mod bounds;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -52,6 +54,20 @@ impl Believer {
         sign(SECRET, &Tenant::default(), kind, *key.as_bytes(), at)
     }
 
+    /// The same with the tag of a label.
+    fn labelled(&self, kind: TokenKind, recipient: &str, label: u32) -> String {
+        let key: RecipientKey = self.gateway.admin().key(recipient).parse().unwrap();
+        let token = Token {
+            kind,
+            tenant: Tenant::default(),
+            subject: *key.as_bytes(),
+            label,
+            at: Timestamp::now(),
+            nonce: 7,
+        };
+        signed(SECRET, &token)
+    }
+
     /// The return path of a message to this recipient, sent now.
     fn return_path(&self, recipient: &str) -> String {
         self.address(TokenKind::Recipient, recipient, Timestamp::now())
@@ -99,8 +115,12 @@ fn sign(
         at,
         nonce: 7,
     };
+    signed(secret, &token)
+}
+
+fn signed(secret: &str, token: &Token) -> String {
     let signer = Signer::new([secret.as_bytes()], DAY * 30);
-    format!("{}@returns.example.com", signer.sign(&token).unwrap())
+    format!("{}@returns.example.com", signer.sign(token).unwrap())
 }
 
 fn group(recipient: &str, fields: &str) -> String {
@@ -425,7 +445,7 @@ fn b2_a_complaint_counts_only_with_a_signed_address() {
 
 #[test]
 fn b2_a_mail_server_that_hands_reports_over_is_believed_by_what_they_show() {
-    let believer = Believer::start_with(|options| options.returns(""));
+    let believer = Believer::start_with(|options| options.returns("trusted = [\"127.0.0.0/8\"]"));
     let path = believer.send(&[B]);
     let mut client = believer.mx();
     let message = report(&gone("moved@example.com")).replace(

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use crate::harness::{Act, Certificate, Client, FakeUpstream, Gateway, Message, Options};
 
@@ -17,13 +18,17 @@ struct Forwarder {
 
 impl Forwarder {
     fn start(upstream: FakeUpstream) -> Self {
+        Self::start_with(upstream, |options| options)
+    }
+
+    fn start_with(upstream: FakeUpstream, more: impl FnOnce(Options) -> Options) -> Self {
         let certificate = Arc::new(Certificate::new());
-        let gateway = Options::before(&upstream)
+        let options = Options::before(&upstream)
             .returns("trusted = [\"192.0.2.0/24\"]")
             .extra("[return_path]\ndomain = \"returns.example.com\"")
             .tls(&certificate)
-            .user("alice", "correct horse", FORWARD_TO)
-            .start();
+            .user("alice", "correct horse", FORWARD_TO);
+        let gateway = more(options).start();
         Self {
             gateway,
             upstream,
@@ -149,13 +154,47 @@ fn b4_b6_while_the_upstream_does_not_take_it_the_reporter_comes_again_and_it_cou
     let forwarder = Forwarder::start(reluctant(&["451 4.3.1 later", "451 4.3.1 later"]));
     let path = forwarder.send(&[B]);
     let mut client = forwarder.mx();
-    hand_in(&mut client, &path, &report(), "451 4.3.1");
+    hand_in(&mut client, &path, &report(), "451 4.3.0 Temporary failure");
     assert_eq!(forwarder.hard(), 1, "learnt before it was sent on");
-    hand_in(&mut client, &path, &report(), "451 4.3.1");
+    hand_in(&mut client, &path, &report(), "451 4.3.0 Temporary failure");
     hand_in(&mut client, &path, &report(), "250 ");
     assert_eq!(forwarder.hard(), 1);
     let accepted = forwarder.forwarded().into_iter().filter(|one| one.accepted);
     assert_eq!(accepted.count(), 1);
+}
+
+#[test]
+fn a5_the_reporter_hears_nothing_of_the_mailbox_behind() {
+    let forwarder = Forwarder::start(reluctant(&["451 4.2.2 <bounces@sender.example> is full"]));
+    let path = forwarder.send(&[B]);
+    let mut client = forwarder.mx();
+    hand_in(
+        &mut client,
+        &path,
+        &report(),
+        "451 4.3.0 Temporary failure, try again",
+    );
+    forwarder.gateway.wait_for_stderr("is full");
+}
+
+#[test]
+fn an_upstream_that_says_nothing_does_not_keep_the_reporter_waiting() {
+    let ends = AtomicUsize::new(0);
+    let upstream = FakeUpstream::scripted(move |moment| match moment.verb {
+        "." if ends.fetch_add(1, Ordering::SeqCst) == 1 => {
+            Act::After(Duration::from_secs(60), Box::new(Act::Usual))
+        }
+        _ => Act::Usual,
+    });
+    let forwarder = Forwarder::start_with(upstream, |options| {
+        options.timeouts("forwarding = \"500ms\"")
+    });
+    let path = forwarder.send(&[B]);
+    let mut client = forwarder.mx();
+    hand_in(&mut client, &path, &report(), "451 4.3.0");
+    assert_eq!(forwarder.hard(), 1, "learnt before it was sent on");
+    assert!(forwarder.metric("deferred"));
+    hand_in(&mut client, &path, &report(), "250 ");
 }
 
 #[test]
@@ -199,6 +238,6 @@ fn rfc2033_each_recipient_hears_what_became_of_its_own_mail() {
     client.say(&format!("RCPT TO:<{path}>"), "250 ");
     client.data(report());
     client.expect("250 2.0.0");
-    client.expect("451 4.3.1");
+    client.expect("451 4.3.0 Temporary failure");
     client.say("NOOP", "250 ");
 }

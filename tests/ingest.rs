@@ -7,7 +7,7 @@ use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
 
-use crate::harness::{Gateway, plain_gateway};
+use crate::harness::{FakeUpstream, Gateway, Options, plain_gateway};
 
 fn report(recipient: &str, status: &str) -> String {
     format!(
@@ -124,6 +124,32 @@ fn standard_input_is_a_message_or_an_mbox() {
         (&bounces["counted"], &bounces["nothing"]),
         (&1.into(), &1.into())
     );
+}
+
+#[test]
+fn b2_where_return_paths_are_signed_only_they_are_believed() {
+    let upstream = FakeUpstream::start();
+    // Even where no listener takes mail for the domain.
+    let gateway = Options::before(&upstream)
+        .extra("[return_path]\ndomain = \"bounces.example.com\"")
+        .start();
+    gateway.client().deliver("b@example.net", "250 ");
+    let mail = upstream.message().mail;
+    let path = mail.strip_prefix("MAIL FROM:<").unwrap();
+    let path = path.split('>').next().unwrap();
+    let unsigned = report("c@example.net", "5.1.1");
+    let signed = format!("Delivered-To: {path}\n{}", report("b@example.net", "5.1.1"));
+    let told = sums(&gateway, &["-"], &unsigned);
+    assert_eq!(told["kinds"]["bounce"]["not_believed"], 1, "{told}");
+    let told = sums(&gateway, &["-"], &signed);
+    assert_eq!(told["kinds"]["bounce"]["counted"], 1, "{told}");
+    assert_eq!(hard(&gateway, "c@example.net"), 0);
+    let shown = ingest(&gateway, &["-"], &unsigned).stdout;
+    let shown = String::from_utf8_lossy(&shown).into_owned();
+    assert!(shown.contains("1 message not believed"), "{shown}");
+    let told = sums(&gateway, &["--trust-unsigned", "-"], &unsigned);
+    assert_eq!(told["kinds"]["bounce"]["counted"], 1, "{told}");
+    assert_eq!(hard(&gateway, "c@example.net"), 1);
 }
 
 #[test]

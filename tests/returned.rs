@@ -275,7 +275,7 @@ fn b7_a_report_over_the_limit_is_refused() {
     open(&mut client);
     client.send(format!(
         "Subject: a\r\n\r\n{}.\r\n",
-        "0123456789\r\n".repeat(20_000)
+        "0123456789\r\n".repeat(12_000)
     ));
     client.expect("552 5.3.4");
     hand_in(&mut client, report("b@example.net", FAILED));

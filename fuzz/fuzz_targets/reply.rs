@@ -3,7 +3,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use sendgate::bounce::{Effect, Limits, classify_refusal, understand_text};
+use sendgate::bounce::{Effect, Limits, Refusal, Rules, classify_refusal, understand_text};
 
 fuzz_target!(|bytes: &[u8]| {
     let text = String::from_utf8_lossy(bytes);
@@ -15,5 +15,11 @@ fuzz_target!(|bytes: &[u8]| {
     let diagnostic = recipient.diagnostic.as_deref().unwrap_or_default();
     assert!(diagnostic.len() <= limits.text_limit);
     // The client tries again, so a transient refusal changes nothing.
-    assert_eq!(classify_refusal(450, None, &text).effect, Effect::None);
+    let refusal = Refusal {
+        reply_code: Some(450),
+        text: &text,
+        ..Refusal::default()
+    };
+    let classification = classify_refusal(&refusal, &Rules::built_in());
+    assert_eq!(classification.effect, Effect::None);
 });

@@ -7,7 +7,7 @@ use anyhow::Context as _;
 
 use super::return_path;
 use crate::bounce::Rules;
-use crate::config::{self, Config, Mode, Suppressed, UpstreamUrl, secret};
+use crate::config::{self, Addresses, Config, Mode, Suppressed, UpstreamUrl, secret};
 use crate::gateway::auth::{User, Users};
 use crate::gateway::settings::{ReturnsRules, Settings, SmtpRules, UserRules};
 use crate::gateway::tls;
@@ -77,6 +77,7 @@ pub(super) fn build(
         streams,
         tls,
         bounce_rules,
+        hide_addresses: config.log.addresses == Addresses::Hashed,
         learn_from_upstream: config.learning.from_upstream,
         signer: return_path::signer(config)?,
         return_domain: return_path::domain(config)?,

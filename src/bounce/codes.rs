@@ -2,24 +2,46 @@
 
 use crate::mail::EnhancedStatus;
 
+/// The subjects of RFC 3463 §3: X.0 to X.7. A greater number is that of a version.
+const SUBJECT_LIMIT: u16 = 7;
+
 /// The first enhanced status code in a text that tells something, else the first. An IPv4 address is none.
+///
+/// A code directly behind a reply code or a `#` goes before any other: it is what the host said.
 pub(super) fn status_in(text: &str) -> Option<EnhancedStatus> {
     let bytes = text.as_bytes();
     let mut vague = None;
+    let mut elsewhere = None;
     for start in word_starts(bytes) {
         let Some((status, rest)) = EnhancedStatus::parse_prefix(&bytes[start..]) else {
             continue;
         };
         let goes_on = matches!(rest, [b'.', b'0'..=b'9', ..]);
-        if status.class() == 2 || goes_on {
+        if status.class() == 2 || status.subject() > SUBJECT_LIMIT || goes_on {
             continue;
         }
-        if !says_little(status) {
+        if says_little(status) {
+            vague = better(vague, Some(status));
+        } else if is_said(&bytes[..start]) {
             return Some(status);
+        } else {
+            elsewhere = elsewhere.or(Some(status));
         }
-        vague = better(vague, Some(status));
     }
-    vague
+    elsewhere.or(vague)
+}
+
+/// Whether the text in front of a code is that of a reply: `550 `, `550-`, `#`.
+fn is_said(before: &[u8]) -> bool {
+    match before {
+        [.., b'#'] => true,
+        [.., b'4' | b'5', b'0'..=b'9', b'0'..=b'9', b' ' | b'-'] => {
+            let outside = before.len().checked_sub(5).map(|at| before[at]);
+            outside.is_none_or(|b| !b.is_ascii_alphanumeric() && b != b'.')
+        }
+        [.., b'4' | b'5', b'0'..=b'9', b'0'..=b'9', b' ', b'(' | b'['] => true,
+        _ => false,
+    }
 }
 
 /// Whether a code leaves open why: `5.0.0` and each `5.x.0` are "other", and X.4.7 says
@@ -65,7 +87,16 @@ pub(super) fn blames_sender(status: EnhancedStatus) -> bool {
 /// The first reply code of a failure in a text.
 pub(super) fn reply_code_in(text: &str) -> Option<u16> {
     let bytes = text.as_bytes();
-    word_starts(bytes).find_map(|start| match bytes[start..] {
+    word_starts(bytes).find_map(|start| reply_code_at(&bytes[start..]))
+}
+
+/// Whether a text begins with the reply code of a failure.
+pub(super) fn begins_with_reply_code(text: &str) -> bool {
+    reply_code_at(text.as_bytes()).is_some()
+}
+
+fn reply_code_at(bytes: &[u8]) -> Option<u16> {
+    match *bytes {
         [
             class @ (b'4' | b'5'),
             x @ b'0'..=b'5',
@@ -77,7 +108,7 @@ pub(super) fn reply_code_in(text: &str) -> Option<u16> {
             ends.then_some(digits[0] * 100 + digits[1] * 10 + digits[2])
         }
         _ => None,
-    })
+    }
 }
 
 /// Where a digit begins a word.
@@ -124,6 +155,9 @@ mod tests {
             Some("5.2.2"),
         );
         check("Sorry. (#5.1.2).", None, Some("5.1.2"));
+        check("550 no such user here (Exim 4.94.2)", Some(550), None);
+        check("5.1.1 it says; 550 5.7.1 no", Some(550), Some("5.7.1"));
+        check("server 5.5.3: no mailbox (#5.1.1)", None, Some("5.1.1"));
         check("order 4501 and x550 and 250 2.1.5", None, None);
         check("", None, None);
     }

@@ -33,7 +33,11 @@ const DIAGNOSTIC_FIELDS: [&str; 2] = ["diagnostic-code", "x-supplementary-info"]
 /// Reads the report, if the message has a delivery status part, whatever that part is called.
 ///
 /// A report within the returned message is not ours to read, and such parts are never opened.
+/// Nor is one that a person attached.
 pub(super) fn read(message: &Message<'_>, limits: &Limits) -> Option<Report> {
+    if !text::may_hold_fields(message) {
+        return None;
+    }
     let known = message.part(&[
         "message/delivery-status",
         "message/global-delivery-status",

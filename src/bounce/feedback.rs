@@ -2,6 +2,8 @@
 
 mod redacted;
 
+use std::borrow::Cow;
+use std::cell::OnceCell;
 use std::collections::HashSet;
 
 use super::cause::{Cause, Permanence};
@@ -10,6 +12,7 @@ use super::dsn::bare_address;
 use super::field::{Field, all, fields, first, parameter, split_type};
 use super::part::{Message, Part, returned_header};
 use super::recipient::{Identity, ReportedRecipient};
+use super::text::may_hold_fields;
 use super::{Kind, Limits, Report};
 
 use redacted::{is_blanked, is_pseudonym};
@@ -25,6 +28,19 @@ const RECIPIENT_FIELDS: [&str; 2] = ["original-rcpt-to", "removal-recipient"];
 /// that it sends back whole and without a report.
 const JMRP_FIELD: &str = "x-hmxmroriginalrecipient";
 
+/// Domains from which the programme writes, and how its subjects begin.
+const JMRP_DOMAINS: [&str; 5] = [
+    "hotmail.com",
+    "outlook.com",
+    "live.com",
+    "msn.com",
+    "microsoft.com",
+];
+const JMRP_SUBJECT: &str = "complaint about message from ";
+
+/// Local parts under which feedback is sent, besides those of robots.
+const REPORTERS: [&str; 5] = ["feedback", "fbl", "complaint", "arf", "scomp"];
+
 /// Fields in which the provider noted for whom it took the message, the surest first.
 const DELIVERY_FIELDS: [&str; 4] = [
     "x-apparently-to",
@@ -35,9 +51,12 @@ const DELIVERY_FIELDS: [&str; 4] = [
 
 /// Reads the reports, if the message has a feedback part or is what Microsoft sends instead.
 pub(super) fn read(message: &Message<'_>, limits: &Limits) -> Option<Report> {
-    let mut positions: Vec<_> = (0..message.parts.len())
-        .filter(|&position| message.parts[position].is(REPORT))
-        .collect();
+    let is_report = |&position: &usize| message.parts[position].is(REPORT);
+    let mut positions: Vec<_> = (0..message.parts.len()).filter(is_report).collect();
+    // People attach reports to ask what they mean.
+    if !positions.is_empty() && !may_hold_fields(message) && !is_from_reporter(message) {
+        return None;
+    }
     if positions.is_empty() {
         positions.extend(mislabelled(message, limits));
     }
@@ -67,8 +86,31 @@ fn mislabelled(message: &Message<'_>, limits: &Limits) -> Option<usize> {
     })
 }
 
+/// Whether a place that only passes on feedback wrote the message, as its header tells.
+fn is_from_reporter(message: &Message<'_>) -> bool {
+    let from = bare_address(message.field("from")).to_ascii_lowercase();
+    REPORTERS.iter().any(|name| from.starts_with(name))
+}
+
+/// Whether Microsoft's programme wrote the message, as its header tells. Those who pass on such a
+/// message have a subject of their own.
+fn is_from_jmrp(message: &Message<'_>) -> bool {
+    let from = bare_address(message.field("from")).to_ascii_lowercase();
+    let is_staff = from
+        .strip_prefix("staff@")
+        .is_some_and(|domain| JMRP_DOMAINS.contains(&domain));
+    let start = message.subject();
+    is_staff
+        || start
+            .get(..JMRP_SUBJECT.len())
+            .is_some_and(|start| start.eq_ignore_ascii_case(JMRP_SUBJECT))
+}
+
 /// What Microsoft sends: the message itself, marked with its recipient, and not a word about it.
 fn without_report(message: &Message<'_>, limits: &Limits) -> Option<Report> {
+    if !is_from_jmrp(message) {
+        return None;
+    }
     let header = message.returned_header(limits).unwrap_or_default();
     let returned: Vec<_> = fields(&header, limits.header_limit).collect();
     let is_alone = || message.human_text(limits.text_limit).trim().is_empty();
@@ -86,6 +128,8 @@ struct Reader<'m, 'a> {
     message: &'m Message<'a>,
     limits: &'m Limits,
     report: Report,
+    /// The header of the first message that came back; decoding it may cost much.
+    returned: OnceCell<Option<Cow<'a, [u8]>>>,
     /// Rule and address of the recipients, so that each is there once.
     seen: HashSet<(String, String)>,
 }
@@ -96,6 +140,7 @@ impl<'m, 'a> Reader<'m, 'a> {
             message,
             limits,
             report: Report::empty(Kind::Unreadable),
+            returned: OnceCell::new(),
             seen: HashSet::new(),
         }
     }
@@ -126,8 +171,13 @@ impl<'m, 'a> Reader<'m, 'a> {
             }
             return;
         }
-        let header = returned_header(&parts[1..], self.limits)
-            .or_else(|| self.message.returned_header(self.limits))
+        let (message, limits) = (self.message, self.limits);
+        let first_returned = || {
+            self.returned
+                .get_or_init(|| message.returned_header(limits))
+        };
+        let header = returned_header(&parts[1..], limits)
+            .or_else(|| first_returned().clone())
             .unwrap_or_default();
         let returned: Vec<_> = fields(&header, self.limits.header_limit).collect();
         if let Some(addressee) = only_addressee(&returned) {
@@ -351,6 +401,28 @@ mod tests {
         let passed_on = message.replacen("--b\n", "--b\n\nWhat is this?\n--b\n", 1);
         let report = understand(passed_on.as_bytes(), &Limits::default());
         assert_eq!((report.kind, report.recipients.len()), (Kind::Other, 0));
+    }
+
+    #[test]
+    fn b5_a_report_that_a_person_attached_is_no_complaint() {
+        let message = |from: &str| {
+            let message = format!(
+                "From: {from}\nContent-Type: multipart/mixed; boundary=b\n\n--b\n\nSee below.\n\
+                 --b\nContent-Type: message/feedback-report\n\n\
+                 Feedback-Type: abuse\nOriginal-Rcpt-To: a@example.com\n\n--b--\n"
+            );
+            understand(message.as_bytes(), &Limits::default())
+        };
+        let attached = message("reader@example.com");
+        assert_eq!((attached.kind, attached.recipients.len()), (Kind::Other, 0));
+        for from in ["fbl@example.com", "noreply@example.com", "<>"] {
+            let report = message(from);
+            assert_eq!(report.recipients[0].effect, Effect::Complaint, "{from}");
+        }
+        let marked =
+            b"From: reader@example.com\nX-HmXmrOriginalRecipient: a@example.com\n\nhello\n";
+        let marked = understand(marked, &Limits::default());
+        assert_eq!((marked.kind, marked.recipients.len()), (Kind::Other, 0));
     }
 
     #[test]

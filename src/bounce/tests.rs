@@ -139,6 +139,15 @@ fn b7_hostile_reports_are_read_quickly() {
         );
         check_hostile(name, message.as_bytes());
     }
+    // What came back stands in front, and each of the reports might ask for it.
+    let returned = "eHh4eHh4eHh4eHh4eHh4eHh4eHh4\n".repeat(30_000);
+    let reports =
+        "--b\nContent-Type: message/feedback-report\n\nFeedback-Type: abuse\n\n".repeat(98);
+    let message = format!(
+        "Content-Type: multipart/report; report-type=feedback-report; boundary=b\n\n--b\n\
+         Content-Type: message/rfc822\nContent-Transfer-Encoding: base64\n\n{returned}\n{reports}--b--\n"
+    );
+    check_hostile("many complaints about one message", message.as_bytes());
     let failed: String = (0..5_000).map(|n| format!(" a{n}@example.net,")).collect();
     let lines: String = (0..5_000).map(|n| format!("a{n}@example.net\n")).collect();
     let words = format!("X-Failed-Recipients:{failed}\n\n{lines}");

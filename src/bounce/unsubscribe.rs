@@ -59,6 +59,17 @@ const REQUESTS: [&str; 46] = [
     "配信停止希望",
 ];
 
+/// Requests that are everyday words as well: as a subject they need a text that asks for nothing else.
+const AMBIGUOUS: [&str; 7] = [
+    "remove",
+    "stop",
+    "abmeldung",
+    "austragen",
+    "baja",
+    "remover",
+    "cancellazione",
+];
+
 /// Fields that lists and machines put into what they send. Those who ask to be taken off do not.
 const LIST_FIELDS: [&str; 4] = [
     "list-id",
@@ -69,6 +80,9 @@ const LIST_FIELDS: [&str; 4] = [
 
 /// Octets of a text that may be nothing but the request.
 const TEXT_LIMIT: usize = 512;
+
+/// Octets of a text that cannot ask for something else: "Thank you."
+const THANKS_LIMIT: usize = 20;
 
 /// Reads the request, if the subject is nothing else, or if the text is and there is no subject.
 ///
@@ -93,6 +107,10 @@ pub(super) fn read(message: &Message<'_>, limits: &Limits) -> Option<Report> {
             let text = message.human_text(limits.text_limit);
             text.len() <= TEXT_LIMIT && first_words(&text).is_some_and(is_request)
         }
+        subject if is_ambiguous(subject) => {
+            let text = message.human_text(limits.text_limit);
+            asks_for_nothing_else(&text)
+        }
         subject => is_request(subject) || is_addressed_request(subject),
     };
     asks.then(|| Report::empty(Kind::Unsubscribe))
@@ -106,10 +124,29 @@ fn first_words(text: &str) -> Option<&str> {
     lines.next().is_none_or(ends).then_some(first)
 }
 
+/// Whether a text adds nothing to its subject, signature and quotation set aside.
+fn asks_for_nothing_else(text: &str) -> bool {
+    let lines = text.lines().map(str::trim);
+    let own = lines.take_while(|line| !line.starts_with("--"));
+    let mut own = own.filter(|line| {
+        !line.is_empty() && !line.starts_with('>') && !line.starts_with("Sent from my ")
+    });
+    let first = own.next().unwrap_or_default();
+    own.next().is_none() && (first.len() <= THANKS_LIMIT || is_request(first))
+}
+
 fn is_request(text: &str) -> bool {
-    let text = text.trim_matches(|c: char| !c.is_alphanumeric());
-    let text = text.to_lowercase();
-    REQUESTS.contains(&text.as_str())
+    REQUESTS.contains(&bare_words(text).as_str())
+}
+
+fn is_ambiguous(text: &str) -> bool {
+    AMBIGUOUS.contains(&bare_words(text).as_str())
+}
+
+/// A text in lower case, without marks around it.
+fn bare_words(text: &str) -> String {
+    text.trim_matches(|c: char| !c.is_alphanumeric())
+        .to_lowercase()
 }
 
 /// `unsubscribe` and one word more: the name of a list, or the token of a link.
@@ -148,6 +185,12 @@ mod tests {
             Kind::Unsubscribe,
         );
         check("\nunsubscribe\n-- \nA reader\n", Kind::Unsubscribe);
+        check("Subject: STOP\n\n", Kind::Unsubscribe);
+        check("Subject: Remove\n\nThank you.\n", Kind::Unsubscribe);
+        check(
+            "Subject: baja\n\ndarme de baja\n\nSent from my phone\n-- \nA reader of long mails\n",
+            Kind::Unsubscribe,
+        );
     }
 
     #[test]
@@ -160,6 +203,14 @@ mod tests {
             "Subject: unsubscribe\nList-Id: <news.example.org>\n\n",
             Kind::Other,
         );
+        for everyday in [
+            "Subject: stop\n\nPlease stop the delivery of order 11.\n",
+            "Subject: Remove\n\nremove item 3\nand keep the rest\n",
+            "Subject: baja\n\nBaja de temperatura desde el lunes.\n",
+            "Subject: Abmeldung\n\nHiermit melde ich mich vom Kurs am Montag ab.\n",
+        ] {
+            check(everyday, Kind::Other);
+        }
         let text = "unsubscribe\nis a word that nobody likes to read in a newsletter of ours\n";
         check(&format!("\n{text}"), Kind::Other);
     }

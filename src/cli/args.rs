@@ -268,6 +268,11 @@ pub enum BounceCommand {
         files: Vec<PathBuf>,
     },
     /// Hand returned mail to the running gateway, which learns from it; twice is as good as once
+    ///
+    /// A message is believed where a signed address of ours vouches for it, however old it is. A
+    /// message that was sent longer ago than `learning.remember` teaches nothing: nobody could tell
+    /// whether it counted before. Of messages without a signed address nobody knows when they were
+    /// sent: hand in none that came earlier than that, or those that counted then count again.
     Ingest {
         /// Print the sums as JSON
         #[arg(long)]
@@ -275,6 +280,10 @@ pub enum BounceCommand {
         /// Whose list [default: the only one there is]
         #[arg(long, value_name = "NAME")]
         tenant: Option<Tenant>,
+        /// Believe messages without a signed address, too: anybody could have forged them
+        /// [default: only where the gateway signs nothing]
+        #[arg(long)]
+        trust_unsigned: bool,
         /// Messages, mboxes, Maildirs or folders of messages; - is standard input
         #[arg(required = true, value_name = "FILE")]
         files: Vec<PathBuf>,

@@ -38,10 +38,14 @@ fn check(
     if !problems.is_empty() {
         return Err(ConfigError { problems });
     }
-    Ok(match &loaded.file {
+    let mut fine = match &loaded.file {
         Some(file) => format!("{}: fine\n", file.display()),
         None => "no configuration file; the built-in defaults are fine\n".to_owned(),
-    })
+    };
+    for warning in loaded.warnings() {
+        fine.push_str(&format!("{warning} (a warning)\n"));
+    }
+    Ok(fine)
 }
 
 /// The certificate, its key and the authorities.
@@ -181,6 +185,29 @@ mod tests {
                     [tls]\ncertificate = 'DIR/cert.pem'\nkey = 'DIR/key.pem'\n\
                     [upstream]\nuser = 'u'\npassword_file = 'DIR/password'\nca_file = 'DIR/cert.pem'\n";
         assert_eq!(said(folder.path(), text), "sendgate.toml: fine\n");
+    }
+
+    #[test]
+    fn b2_a_smarthost_that_is_believed_without_proof_is_warned_of() {
+        let folder = tempfile::tempdir().unwrap();
+        let data = "data_dir = 'DIR/data'\n";
+        for (url, trusted, warned) in [
+            ("smtp://127.0.0.1:25", "['127.0.0.0/8']", true),
+            ("smtp://localhost:25", "['::1']", true),
+            ("smtp://127.0.0.1:25", "['192.0.2.0/24']", false),
+            ("smtp://127.0.0.1:25", "[]", false),
+        ] {
+            let text =
+                format!("{data}[upstream]\nurl = '{url}'\n[[returns]]\ntrusted = {trusted}\n");
+            let said = said(folder.path(), &text);
+            let (first, rest) = said.split_once('\n').unwrap();
+            assert_eq!(first, "sendgate.toml: fine");
+            let expected = "sendgate.toml:5:11: returns[0].trusted: the smarthost (";
+            assert_eq!(rest.starts_with(expected), warned, "{trusted}: {said}");
+            assert_eq!(rest.is_empty(), !warned, "{said}");
+        }
+        // Nobody is trusted by default.
+        assert_eq!(said(folder.path(), data), "sendgate.toml: fine\n");
     }
 
     #[test]

@@ -37,6 +37,8 @@ pub struct Request {
     pub paths: Vec<PathBuf>,
     /// Whose list; the gateway knows which where there is only one.
     pub tenant: Option<Tenant>,
+    /// Believe also what nothing signed vouches for.
+    pub trust_unsigned: bool,
     /// Print the sums as JSON.
     pub json: bool,
 }
@@ -58,12 +60,14 @@ struct Sums {
     counted: u64,
     /// All of it was known.
     known: u64,
-    /// The record was set right since.
+    /// The record was set right since, or the message is too old.
     outdated: u64,
     /// The brake holds it.
     held: u64,
-    /// It proves nothing, or nothing follows from it.
+    /// Nothing follows from it.
     nothing: u64,
+    /// No signed address vouches for it.
+    not_believed: u64,
 }
 
 #[derive(Debug, Serialize)]
@@ -105,10 +109,7 @@ async fn hand_in(
     progress: &ProgressBar,
     summary: &mut Summary,
 ) -> anyhow::Result<()> {
-    let path = match &request.tenant {
-        Some(tenant) => format!("/v1/bounces?tenant={}", encode(tenant.as_str())),
-        None => "/v1/bounces".to_owned(),
-    };
+    let path = path(request);
     let mut items = read(request.paths.clone(), limit);
     let mut answers = stream::poll_fn(|context| items.poll_recv(context))
         .map(|item| answer(item, client, &path))
@@ -134,6 +135,19 @@ async fn hand_in(
         progress.set_message(summary.progress());
     }
     Ok(())
+}
+
+fn path(request: &Request) -> String {
+    let tenant = request.tenant.as_ref();
+    let tenant = tenant.map(|tenant| format!("tenant={}", encode(tenant.as_str())));
+    let trust = request
+        .trust_unsigned
+        .then(|| "trust_unsigned=true".to_owned());
+    let query: Vec<_> = tenant.into_iter().chain(trust).collect();
+    match query.as_slice() {
+        [] => "/v1/bounces".to_owned(),
+        query => format!("/v1/bounces?{}", query.join("&")),
+    }
 }
 
 /// Why a message was not taken in.
@@ -203,6 +217,8 @@ impl Summary {
             &mut sums.outdated
         } else if taken.known > 0 {
             &mut sums.known
+        } else if !taken.believed {
+            &mut sums.not_believed
         } else {
             &mut sums.nothing
         };
@@ -232,6 +248,7 @@ impl Summary {
             "too late",
             "held",
             "nothing to learn",
+            "not believed",
         ]);
         for (kind, sums) in &self.kinds {
             let numbers = [
@@ -241,6 +258,7 @@ impl Summary {
                 sums.outdated,
                 sums.held,
                 sums.nothing,
+                sums.not_believed,
             ];
             let cells = numbers.iter().map(ToString::to_string);
             table.add_row(std::iter::once(kind.clone()).chain(cells));
@@ -248,6 +266,13 @@ impl Summary {
         let mut told = format!("{} taken in\n", count(self.messages, "message"));
         if !self.kinds.is_empty() {
             told.push_str(&format!("{}\n", table.trim_fmt()));
+        }
+        let not_believed: u64 = self.kinds.values().map(|sums| sums.not_believed).sum();
+        if not_believed > 0 {
+            told.push_str(&format!(
+                "{} not believed: no address that we signed vouches for it; --trust-unsigned believes it\n",
+                count(not_believed, "message")
+            ));
         }
         told
     }

@@ -144,12 +144,14 @@ fn with_configuration(
                 BounceCommand::Ingest {
                     json,
                     tenant,
+                    trust_unsigned,
                     files: paths,
                 },
         }) => {
             let request = ingest::Request {
                 paths,
                 tenant,
+                trust_unsigned,
                 json,
             };
             runtime.block_on(ingest::run(request, &loaded.config))

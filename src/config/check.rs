@@ -28,6 +28,13 @@ pub(super) fn check(config: &Config) -> Vec<Finding> {
     findings.0
 }
 
+/// What fits together and is dangerous all the same.
+pub(super) fn warn(config: &Config) -> Vec<Finding> {
+    let mut findings = Findings(Vec::new());
+    listeners::warn(config, &mut findings);
+    findings.0
+}
+
 /// Collects what is wrong.
 struct Findings(Vec<Finding>);
 

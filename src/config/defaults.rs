@@ -64,7 +64,7 @@ impl Default for ReturnsListener {
     fn default() -> Self {
         Self {
             listen: loopback(2526),
-            trusted: loopback_networks(),
+            trusted: Vec::new(),
             domains: Vec::new(),
             feedback: Vec::new(),
             tenant: Tenant::default(),
@@ -178,6 +178,8 @@ impl Default for Timeouts {
             upstream_data: 2 * MINUTE,
             upstream_block: 3 * MINUTE,
             upstream_final: 10 * MINUTE,
+            learning: 2 * MINUTE,
+            forwarding: 4 * MINUTE,
             drain: Duration::from_secs(30),
         }
     }

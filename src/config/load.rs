@@ -32,6 +32,12 @@ impl Loaded {
             message: message.into(),
         }
     }
+
+    /// What can be done and is dangerous all the same.
+    #[must_use]
+    pub fn warnings(&self) -> Vec<Problem> {
+        placed(check::warn(&self.config), &self.places).collect()
+    }
 }
 
 /// Where a file is looked for when nobody names one.
@@ -208,8 +214,11 @@ fn password_in_open_file(tree: &Node, mode: u32) -> Option<Problem> {
 
 /// What does not fit together, with the places where it was written.
 fn misfits(config: &Config, tree: &Node) -> impl Iterator<Item = Problem> {
-    let findings = check::check(config).into_iter();
-    findings.map(|(path, message)| Problem {
+    placed(check::check(config), tree)
+}
+
+fn placed(findings: Vec<check::Finding>, tree: &Node) -> impl Iterator<Item = Problem> {
+    findings.into_iter().map(|(path, message)| Problem {
         origin: tree.place(&path),
         key: path.to_string(),
         message,

@@ -181,7 +181,10 @@ impl Session {
         match event {
             Event::Hello { extended, .. } => self.hello(extended),
             // None of these is offered.
-            Event::StartTls | Event::Authenticate(_) | Event::Xclient(_) => {
+            Event::StartTls
+            | Event::Authenticate(_)
+            | Event::Xclient(_)
+            | Event::UnreadableRecipient => {
                 let reply = Reply::new(502, of(5, 5, 1), "Not implemented");
                 self.server.reply(reply);
             }
@@ -305,6 +308,6 @@ fn server_options() -> ServerOptions {
         auth: false,
         xclient: false,
         lmtp: false,
-        bad_recipient: None,
+        unreadable_recipients: false,
     }
 }

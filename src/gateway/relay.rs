@@ -10,8 +10,6 @@ mod message;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use bytes::Bytes;
-
 use super::upstream::{Connection, Lost, Upstream};
 use crate::smtp::{Reply, UpstreamReply};
 use crate::transaction::answers;
@@ -28,8 +26,8 @@ pub(super) struct Relay {
     failure: Option<Reply>,
     /// What the upstream said of the message before it had all of it.
     early_words: Option<String>,
-    /// The token that went out in MAIL: what the upstream says is shown without it (A5).
-    token: Option<Bytes>,
+    /// Whether a token went out in MAIL: what the upstream says is shown without it (A5).
+    signed: bool,
 }
 
 /// Who the mail comes from, for an upstream that wants to know (R11).
@@ -63,7 +61,7 @@ impl Relay {
             stage: Stage::None,
             failure: None,
             early_words: None,
-            token: None,
+            signed: false,
         }
     }
 
@@ -86,9 +84,10 @@ impl Relay {
 
     /// A reply without our token, which a refusal likes to quote.
     fn without_token(&self, reply: UpstreamReply) -> UpstreamReply {
-        match &self.token {
-            Some(token) => reply.without(token),
-            None => reply,
+        if self.signed {
+            reply.without_tokens()
+        } else {
+            reply
         }
     }
 

@@ -8,8 +8,10 @@
 mod admission;
 mod forwarding;
 mod intake;
+mod lookups;
 mod proof;
 mod session;
+mod teaching;
 
 pub use admission::Seals;
 pub use intake::{Bearer, Intake, Letter, Taken};

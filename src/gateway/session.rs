@@ -135,6 +135,8 @@ impl Session {
             Event::Xclient(said) => self.speak_for(said),
             Event::Mail { path, parameters } => self.mail(path, parameters).await,
             Event::Recipient { path, parameters } => self.batch.push((path, parameters)),
+            // The server answers those here.
+            Event::UnreadableRecipient => {}
             Event::Data => self.data().await,
             Event::Body(piece) => self.body(&piece).await,
             Event::EndOfData { fault, .. } => self.end_of_data(fault).await,
@@ -339,6 +341,6 @@ fn server_options(settings: &Settings, rules: &SmtpRules, client: IpAddr) -> Ser
         auth: !settings.users.is_empty(),
         xclient: is_in(&rules.xclient, client),
         lmtp: false,
-        bad_recipient: None,
+        unreadable_recipients: false,
     }
 }

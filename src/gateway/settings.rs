@@ -1,6 +1,7 @@
 //! [`Settings`] are what the configuration means for sessions: streams, users, limits, the upstream.
 //!
-//! A reload makes new settings; sessions that are open keep the ones they began with.
+//! A reload makes new settings; sessions that are open keep the ones they began with, but for those
+//! that bring returned mail, which take up the new ones with their next message.
 
 use std::collections::BTreeMap;
 use std::collections::HashMap;
@@ -68,6 +69,8 @@ pub struct Settings {
     pub tls: Option<TlsAcceptor>,
     /// What words and codes of a refusal give away.
     pub bounce_rules: Arc<Rules>,
+    /// Whether addresses in the words of others are hidden in the operational log.
+    pub hide_addresses: bool,
     /// Whether the upstream's permanent refusal of a recipient counts as a bounce.
     pub learn_from_upstream: bool,
     /// Signs return paths and checks them; none where there is no domain for them.
@@ -80,6 +83,16 @@ pub struct Settings {
     pub smtp: HashMap<String, Arc<SmtpRules>>,
     /// The returns listeners by the address they are configured with.
     pub returns: HashMap<String, Arc<ReturnsRules>>,
+}
+
+impl Settings {
+    /// Whether anybody's return path is signed, so that a report can prove what it is about.
+    #[must_use]
+    pub fn signs(&self) -> bool {
+        let users = self.user_rules.values();
+        self.smtp.values().any(|rules| rules.policy.sign)
+            || self.signer.is_some() && users.filter_map(|rules| rules.sign).any(|sign| sign)
+    }
 }
 
 /// What a user has instead of the listener's rules.

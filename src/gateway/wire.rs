@@ -271,7 +271,7 @@ mod tests {
             auth: false,
             xclient: false,
             lmtp: false,
-            bad_recipient: None,
+            unreadable_recipients: false,
         };
         let patience = Patience {
             command: PATIENCE,

@@ -34,10 +34,13 @@ pub fn routes(state: Arc<AdminState>, context: Arc<Context>) -> Router {
 #[serde(deny_unknown_fields)]
 struct Options {
     tenant: Option<String>,
+    /// Whether a message without a signed address is believed, too. Without a word, where nothing is
+    /// signed.
+    trust_unsigned: Option<bool>,
 }
 
-/// Takes in one message. An operator is believed as a trusted source is: the signed addresses in the
-/// message decide, and where there are none, the addresses that it names.
+/// Takes in one message. The signed addresses in it decide, however old they are; where there are
+/// none, the addresses that it names, if the operator wishes.
 async fn take_in(
     State(gate): State<Gate>,
     Extension(peer): Extension<Peer>,
@@ -45,8 +48,12 @@ async fn take_in(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Json<Taken>, ApiError> {
-    let Query(options) = query
-        .map_err(|error| ApiError::bad_request(error.body_text(), "known here is `tenant`"))?;
+    let Query(options) = query.map_err(|error| {
+        ApiError::bad_request(
+            error.body_text(),
+            "known here are `tenant` and `trust_unsigned` (true or false)",
+        )
+    })?;
     let tenant = gate.state.tenant(options.tenant.as_deref())?;
     check_type(&headers)?;
     let settings = gate.context.settings.load_full();
@@ -55,6 +62,7 @@ async fn take_in(
         .returns
         .values()
         .flat_map(|rules| rules.domains.iter().cloned())
+        .chain(settings.return_domain.as_deref().map(str::to_owned))
         .collect();
     domains.sort_unstable();
     domains.dedup();
@@ -64,7 +72,8 @@ async fn take_in(
         tokens: Vec::new(),
         bearer: Bearer {
             name: &operator,
-            trusted: true,
+            trusted: options.trust_unsigned.unwrap_or(!settings.signs()),
+            archive: true,
             tenant: &tenant,
             via: "ingest",
             hostname: &settings.hostname,

@@ -12,6 +12,7 @@ pub mod pending;
 mod relayed;
 pub mod undo;
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -20,6 +21,7 @@ use arc_swap::ArcSwap;
 pub use self::brake::Brake;
 use self::relayed::Relayed;
 use crate::bounce::Cause;
+use crate::log::without_addresses;
 use crate::store::StoreError;
 use crate::store::ledger::{Ledger, Recorded};
 use crate::store::lessons::{
@@ -54,6 +56,8 @@ pub struct LearnerRules {
     pub brake: Option<Brake>,
     /// The tenants whose held causes are counted.
     pub tenants: Vec<Tenant>,
+    /// Whether addresses in the words of others are hidden in the operational log.
+    pub hide_addresses: bool,
 }
 
 /// Where a lesson comes from: what the brake compares.
@@ -245,12 +249,16 @@ impl Learner {
 
     fn raise_alarm(&self, tenant: &Tenant, cause: &CauseId, hold: &Hold) {
         self.set_holding(self.holding().saturating_add(1));
+        let words = match self.rules.load().hide_addresses {
+            true => without_addresses(&hold.words, ""),
+            false => Cow::Borrowed(hold.words.as_str()),
+        };
         tracing::error!(
             %tenant,
             %cause,
             provider = hold.provider,
             host = hold.host,
-            words = hold.words,
+            %words,
             recipients = hold.recipients,
             relayed = hold.relayed,
             "one cause would take out too many recipients: its hard bounces are held until somebody \

@@ -28,6 +28,7 @@ async fn place(brake: Option<Brake>) -> Place {
     let rules = LearnerRules {
         brake,
         tenants: vec![tenant()],
+        hide_addresses: false,
     };
     Place {
         learner: Learner::new(Arc::new(ledger(&store)), Arc::default(), rules),

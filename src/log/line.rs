@@ -83,7 +83,7 @@ fn hide_address(entry: &mut Entry) {
 
 /// The reply with `*` for each local-part: for what stands before an `@`, and for the word
 /// `local_part` wherever it stands alone. Code and enhanced status stay.
-fn without_addresses<'a>(reply: &'a str, local_part: &str) -> Cow<'a, str> {
+pub(crate) fn without_addresses<'a>(reply: &'a str, local_part: &str) -> Cow<'a, str> {
     let (codes, text) = reply.split_at(text_start(reply));
     let mut hidden = String::with_capacity(reply.len());
     let mut rest = text;

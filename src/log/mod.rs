@@ -11,5 +11,6 @@ pub mod writer;
 
 pub use entry::Entry;
 pub use filter::{Filter, Wanted};
+pub(crate) use line::without_addresses;
 pub use line::{Gap, Line};
 pub use writer::{LogMetrics, LogOptions, SuppressionLog};

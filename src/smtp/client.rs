@@ -4,6 +4,7 @@
 //! A reply that answers nothing, or that says what no server may say at that point, is a
 //! [`ClientFault`]: the connection cannot be trusted to be in step and is dropped (R12).
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::fmt;
 
@@ -12,6 +13,7 @@ use memchr::memchr;
 
 use super::reply::Reply;
 use crate::mail::EnhancedStatus;
+use crate::token::hidden_octets;
 
 /// What a reply is awaited for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -244,24 +246,11 @@ impl UpstreamReply {
         lines.join(" ")
     }
 
-    /// The same reply where each occurrence of `secret` is replaced by three dots; case does not count.
+    /// The same reply with three dots for each of our tokens.
     #[must_use]
-    pub fn without(mut self, secret: &[u8]) -> Self {
-        if secret.is_empty() {
-            return self;
-        }
+    pub fn without_tokens(mut self) -> Self {
         for line in &mut self.lines {
-            let mut clean: Vec<u8> = Vec::new();
-            let mut rest = 0;
-            for (at, window) in line.windows(secret.len()).enumerate() {
-                if at >= rest && window.eq_ignore_ascii_case(secret) {
-                    clean.extend_from_slice(&line[rest..at]);
-                    clean.extend_from_slice(b"...");
-                    rest = at + secret.len();
-                }
-            }
-            if rest > 0 {
-                clean.extend_from_slice(&line[rest..]);
+            if let Cow::Owned(clean) = hidden_octets(line) {
                 *line = clean.into();
             }
         }

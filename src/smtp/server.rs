@@ -42,8 +42,9 @@ pub struct ServerOptions {
     pub xclient: bool,
     /// Whether a client that says LHLO is spoken to in LMTP (RFC 2033).
     pub lmtp: bool,
-    /// What a recipient hears whose address cannot be read, instead of why it cannot.
-    pub bad_recipient: Option<Reply>,
+    /// Whether the caller answers a recipient whose address cannot be read; else it hears what is
+    /// wrong with it.
+    pub unreadable_recipients: bool,
 }
 
 /// What the client did that the caller must answer or act upon.
@@ -76,6 +77,8 @@ pub enum Event {
         /// What follows the path.
         parameters: RcptParameters,
     },
+    /// RCPT with an address that cannot be read, where the caller answers those: refuse it.
+    UnreadableRecipient,
     /// DATA with at least one accepted recipient: answer 354 or a refusal.
     Data,
     /// A piece of the body, dot-stuffed as it came.

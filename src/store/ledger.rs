@@ -181,6 +181,12 @@ impl Ledger {
         self.in_time(self.store.label(tenant, tag)).await
     }
 
+    /// How long the ids of events are remembered; what is older may count again.
+    #[must_use]
+    pub const fn remember(&self) -> Duration {
+        self.remember
+    }
+
     /// Whether the store answers and is the one we know.
     ///
     /// # Errors

@@ -47,6 +47,7 @@ pub struct Metrics {
     bounces: Family<Blame, Counter>,
     returns_refused: Family<Why, Counter>,
     forwarded: Family<Outcome, Counter>,
+    labels_lost: Counter,
     log_lines: Counter,
     log_lost_lines: Counter,
     store_alarm: Gauge,
@@ -177,7 +178,8 @@ impl Metrics {
         self.bounces.get_or_create(&labels).inc();
     }
 
-    /// A recipient was refused on a returns listener: `unsigned`, `forged`, `expired` or `domain`.
+    /// A recipient was refused on a returns listener: `unsigned`, `forged`, `expired`, `domain` or
+    /// `unreadable`.
     pub fn return_refused(&self, why: &'static str) {
         self.returns_refused.get_or_create(&Why { why }).inc();
     }
@@ -186,6 +188,11 @@ impl Metrics {
     /// `unfit`.
     pub fn forwarded(&self, outcome: &'static str) {
         self.forwarded.get_or_create(&Outcome { outcome }).inc();
+    }
+
+    /// The store no longer knew what the tag of a signed address stands for.
+    pub fn label_lost(&self) {
+        self.labels_lost.inc();
     }
 
     /// So many lines of the suppression log were lost.
@@ -310,6 +317,11 @@ impl Default for Metrics {
                 "forwarded",
                 "Returned messages that were to be sent on to their sender",
             ),
+            labels_lost: new(
+                r,
+                "labels_lost",
+                "Signed addresses whose label the store no longer knew",
+            ),
             log_lines: new(
                 r,
                 "log_lines",
@@ -387,6 +399,7 @@ mod tests {
         metrics.bounce("user_unknown", "recipient");
         metrics.return_refused("forged");
         metrics.forwarded("delivered");
+        metrics.label_lost();
         LogMetrics::log_lost(&metrics, 2);
         LogMetrics::log_written(&metrics, 7);
         metrics.store_alarm(true);
@@ -413,6 +426,7 @@ mod tests {
             "sendgate_bounces_total{reason=\"user_unknown\",fault=\"recipient\"} 1",
             "sendgate_returns_refused_total{why=\"forged\"} 1",
             "sendgate_forwarded_total{outcome=\"delivered\"} 1",
+            "sendgate_labels_lost_total 1",
             "sendgate_log_lines_total 7",
             "sendgate_log_lost_lines_total 2",
             "sendgate_store_alarm 1",

@@ -49,14 +49,6 @@ impl Subject {
 }
 
 impl SignedPath {
-    /// The token as it stands in the path.
-    #[must_use]
-    pub fn local_part(&self) -> Bytes {
-        let begin = 1.min(self.wire.len());
-        let end = self.wire.iter().rposition(|&b| b == b'@');
-        self.wire.slice(begin..end.unwrap_or(begin).max(begin))
-    }
-
     /// Whether it stands for them, with this label. A path of a set can stand for a single one, too.
     fn stands_for(&self, subject: &Subject, tag: u32) -> bool {
         let is_right = match (self.token.kind, subject) {

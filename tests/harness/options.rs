@@ -8,7 +8,8 @@ use tempfile::TempDir;
 use super::upstream::FakeUpstream;
 use super::{Certificate, Gateway};
 
-/// What the gateway of a test is like. Everything not said is as an operator would have it.
+/// What the gateway of a test is like. Everything not said is as an operator would have it, but for
+/// the test itself: it may bring reports that nothing proves.
 #[derive(Clone)]
 pub(crate) struct Options {
     dir: Option<Arc<TempDir>>,
@@ -34,7 +35,7 @@ impl Default for Options {
             upstream_keys: String::new(),
             store_url: None,
             listeners: Vec::new(),
-            returns: "domains = [\"returns.example.com\"]".to_owned(),
+            returns: "domains = [\"returns.example.com\"]\ntrusted = [\"127.0.0.0/8\"]".to_owned(),
             timeouts: String::new(),
             limits: String::new(),
             extra: String::new(),

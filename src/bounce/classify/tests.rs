@@ -1,5 +1,7 @@
 use super::*;
 
+mod living;
+
 /// `codes` as in `550 5.1.1`, either of which may be missing.
 fn classified(codes: &str, text: &str) -> Classification {
     let status = codes.split(' ').find_map(|code| code.parse().ok());
@@ -212,6 +214,11 @@ fn what_we_said_ourselves_is_not_learnt_again() {
         ),
         ("4.3.0", "451 4.3.0 Temporary lookup failure"),
         ("4.4.2", "451 4.4.2 Upstream connection lost"),
+        (
+            "5.1.1",
+            "554 5.1.1 Amazon SES did not send it, on the suppression list",
+        ),
+        ("5.1.1", "550 5.1.1 address is on the suppression list"),
     ] {
         let told = classified(status, text);
         assert_eq!(

@@ -228,3 +228,31 @@ fn the_hosts_own_code_wins_where_the_field_says_little_or_blames_the_recipient()
         );
     }
 }
+
+#[test]
+fn b5_a_report_that_a_person_attached_is_none() {
+    let message = |from: &str, media_type: &str| {
+        let message = format!(
+            "From: {from}\nContent-Type: {media_type}; boundary=b\n\n--b\n\nSee below.\n\
+             --b\nContent-Type: message/delivery-status\n\n\
+             Final-Recipient: rfc822; b@example.net\nAction: failed\nStatus: 5.1.1\n\n--b--\n"
+        );
+        understand(message.as_bytes(), &Limits::default())
+    };
+    let attached = message("reader@example.com", "multipart/mixed");
+    assert_eq!((attached.kind, attached.recipients.len()), (Kind::Other, 0));
+    for (from, media_type) in [
+        ("reader@example.com", "multipart/report"),
+        (
+            "reader@example.com",
+            "multipart/mixed; report-type=delivery-status",
+        ),
+        ("postmaster@example.com", "multipart/mixed"),
+        ("no-reply@example.com", "multipart/mixed"),
+        ("<>", "multipart/mixed"),
+    ] {
+        let report = message(from, media_type);
+        assert_eq!(report.recipients.len(), 1, "{from} {media_type}");
+        assert_eq!(report.recipients[0].effect, Effect::Hard);
+    }
+}

@@ -1,7 +1,13 @@
 //! The [`Author`] of a message, as its header tells: whether a mail server wrote it.
 
+mod words;
+
 use super::super::dsn::bare_address;
 use super::super::field::{Field, all, first, in_clear};
+use words::{
+    CARRIERS, FIELDS, LIST_FIELDS, LOCAL_PARTS, MAIL_WORDS, NAMES, OTHER_SUBJECTS, ROBOTS,
+    SUBJECTS, TITLES,
+};
 
 /// How sure the header makes that a mail server wrote the message, and not a person or their software.
 ///
@@ -11,208 +17,99 @@ use super::super::field::{Field, all, first, in_clear};
 pub(super) enum Author {
     /// Nothing points to a server.
     Person,
-    /// It has no return path, or a robot writes under a subject that speaks of failure: the words must tell.
+    /// It has no return path, or a robot writes under a subject that speaks of failed mail: the words
+    /// must tell, and a code must confirm it.
     Perhaps,
+    /// Like the last, but its subject has the title of a report, or it has no return path and a subject
+    /// that speaks of failed mail, or the robot is a carrier's: the words must tell.
+    Likely,
     /// It writes in the name of the mail system; a person may do so, too.
     Server,
     /// It writes under a name that only mail systems have. All they write are reports.
     Daemon,
 }
 
-/// Local parts that belong to mail systems.
-const LOCAL_PARTS: &[&str] = &[
-    "mailer-daemon",
-    "postmaster",
-    "mail-daemon",
-    "mailer_daemon",
-    "maildaemon",
-    "mailerdaemon",
-    "post_master",
-    "post-master",
-    "mdaemon",
-    "mail.delivery.system",
-    "mail-delivery-system",
-    "system administrator",
-    "mail delivery subsystem",
-    "mail delivery system",
-    "mailer",
-    "mmdf",
-    "bounce-notification",
-    "smtp_mail_service",
-    "poostmaster",
-    "microsoftexchange",
-    "amq",
-    "uucp",
-];
-
-/// How local parts begin at which no person reads.
-const ROBOTS: &[&str] = &[
-    "no-reply",
-    "noreply",
-    "no_reply",
-    "donotreply",
-    "do-not-reply",
-    "do_not_reply",
-    "notification",
-    "bounce",
-    "mailer",
-    "mail-",
-    "daemon",
-    "system",
-    "smtp",
-    "delivery",
-];
-
-/// Names under which mail systems write, whatever their address is.
-const NAMES: &[&str] = &[
-    "mail delivery",
-    "mailer-daemon",
-    "mailer daemon",
-    "postmaster",
-    "mail administrator",
-    "system administrator",
-    "mail deliver system",
-    "mail system",
-    "interscan",
-    "microsoft outlook",
-    "delivery subsystem",
-    "returned mail",
-    "mail router",
-    "internet mail delivery",
-];
-
-/// Domains of carriers: au (KDDI), docomo, SoftBank.
-const CARRIERS: &[&str] = &[
-    "dion.ne.jp",
-    "ezweb.ne.jp",
-    "au.com",
-    "auone-net.jp",
-    "docomo.ne.jp",
-    "softbank.ne.jp",
-];
-
-/// Fields that only certain mail systems write, with the beginning of their value.
-const FIELDS: &[(&str, &str)] = &[
-    // Ipswitch IMail
-    ("x-mailer", "<smtp32"),
-    // fml, a list manager
-    ("x-mlserver", "fml"),
-    // Exchange and Microsoft SMTPSVC
-    ("x-dsncontext", ""),
-    ("x-ms-embedded-report", ""),
-    ("content-class", "urn:content-classes:dsn"),
-    ("content-class", "urn:content-classes:reporttemplate"),
-    // LSMTP
-    ("x-report-type", "nondelivery"),
-    // Mimecast, Exim, SpamLion
-    ("x-mc-system", ""),
-    ("x-failed-recipients", ""),
-    ("x-mailer", "spamlion"),
-    ("x-mailer", "m-filter"),
-];
-
-/// Words of subjects, in lower case as far as ASCII goes.
-const SUBJECTS: &[&str] = &[
-    "undeliver",
-    "returned mail",
-    "returned to sender",
-    "return to sender",
-    "delivery fail",
-    "delivery has failed",
-    "delivery status",
-    "delivery problem",
-    "delivery error",
-    "delivery report",
-    "delivery notification",
-    "failure notice",
-    "failed delivery",
-    "failure delivery",
-    "failed mail",
-    "mail failure",
-    "mail failed",
-    "mail delivery",
-    "message delivery",
-    "non-deliver",
-    "nondeliver",
-    "not deliver",
-    "could not be delivered",
-    "couldn't be delivered",
-    "unable to deliver",
-    "bounce",
-    "rejected mail",
-    "mail system error",
-    "error sending your mail",
-    "processing error",
-    "warning: could not send",
-    "delayed",
-    "delivery delay",
-    "user unknown",
-    "mailbox full",
-    "are not member",
-    "not member article",
-    "address not found",
-    // German, French, Spanish, Portuguese, Italian, Dutch, Polish, Russian
-    "unzustellbar",
-    "nicht zugestellt",
-    "zustellung",
-    "non remis",
-    "non distribu",
-    "non délivr",
-    "échec",
-    "no se pudo entregar",
-    "no entregado",
-    "fallo",
-    "falha",
-    "não entregue",
-    "mancato recapito",
-    "non recapitato",
-    "onbestelbaar",
-    "niet bezorgd",
-    "niedostarcz",
-    "не доставлен",
-    "недоставлен",
-    // Japanese, Chinese, Korean
-    "エラー",
-    "配信",
-    "配送",
-    "送信できません",
-    "退信",
-    "投递",
-    "無法傳遞",
-    "전송",
-];
-
 /// Who wrote it.
 pub(super) fn author(fields: &[Field<'_>]) -> Author {
     let from = first(fields, "from").map(in_clear).unwrap_or_default();
+    let subject = first(fields, "subject").map(in_clear).unwrap_or_default();
     let is_empty = fields.iter().any(|field| {
         field.name.eq_ignore_ascii_case("from") && bare_address(&field.value).is_empty()
     });
-    if is_empty || is_daemon(&from) {
-        return Author::Daemon;
+    let is_daemon = is_empty || is_daemon(&from);
+    let is_server = is_daemon || is_server(&from) || has_field(fields);
+    let speaks_of_failure = speaks_of_failure(&subject);
+    if LIST_FIELDS.iter().any(|name| first(fields, name).is_some()) {
+        // People write to lists under any name; only what says twice that it is a report may be one.
+        return if is_daemon || is_server && speaks_of_failure {
+            Author::Server
+        } else {
+            Author::Person
+        };
     }
-    if is_server(&from) || has_field(fields) {
-        return Author::Server;
+    if is_daemon {
+        Author::Daemon
+    } else if is_server && (speaks_of_failure || !is_of_another_kind(&subject)) {
+        Author::Server
+    } else {
+        by_path_and_subject(fields, &from, &subject)
     }
-    let subject = first(fields, "subject").map(in_clear).unwrap_or_default();
-    let says_so = || speaks_of_failure(&subject) || is_carrier(&from);
-    if has_null_path(fields) || is_robot(&from) && says_so() {
+}
+
+/// Who wrote what comes from no mail server by name.
+fn by_path_and_subject(fields: &[Field<'_>], from: &str, subject: &str) -> Author {
+    let speaks_of_failed_mail = speaks_of_failure(subject) && speaks_of_mail(subject);
+    let (has_null_path, is_robot) = (has_null_path(fields), is_robot(from));
+    if !has_null_path && !is_robot {
+        Author::Person
+    } else if has_null_path && speaks_of_failed_mail || has_title(subject) || is_carrier(from) {
+        Author::Likely
+    } else if has_null_path || speaks_of_failed_mail {
         Author::Perhaps
     } else {
         Author::Person
     }
 }
 
+/// Whether a subject begins as only those of reports do.
+fn has_title(subject: &str) -> bool {
+    let subject = subject.trim().to_ascii_lowercase();
+    TITLES.iter().any(|title| subject.starts_with(title))
+}
+
+/// Whether no person wrote the message, as far as its header tells: a mail server, or some robot.
+pub(super) fn is_machine(fields: &[Field<'_>]) -> bool {
+    let from = first(fields, "from").map(in_clear).unwrap_or_default();
+    author(fields) > Author::Person || is_robot(&from)
+}
+
+/// Whether a subject is about mail rather than parcels or anything else that is delivered.
+pub(super) fn speaks_of_mail(subject: &str) -> bool {
+    let subject = subject.to_lowercase();
+    MAIL_WORDS.iter().any(|words| subject.contains(words))
+}
+
+/// Whether a subject is that of a digest or the like, of which mail systems send many.
+fn is_of_another_kind(subject: &str) -> bool {
+    let subject = subject.trim().to_lowercase();
+    // Verizon answers with the subject of the message that was sent.
+    !is_answer(&subject) && OTHER_SUBJECTS.iter().any(|words| subject.contains(words))
+}
+
 /// Whether a subject says that mail failed. Answers and forwards are written by people.
 pub(super) fn speaks_of_failure(subject: &str) -> bool {
     let subject = subject.trim().to_ascii_lowercase();
-    let prefix = subject.split(':').next().unwrap_or_default();
-    let is_answer = subject.len() > prefix.len()
-        && matches!(
+    !is_answer(&subject) && SUBJECTS.iter().any(|words| subject.contains(words))
+}
+
+/// Whether a subject in lower case begins as that of an answer or a forward.
+fn is_answer(subject: &str) -> bool {
+    subject.split_once(':').is_some_and(|(prefix, _)| {
+        matches!(
             prefix.trim(),
             "re" | "aw" | "fw" | "fwd" | "wg" | "sv" | "antw" | "tr" | "rv"
-        );
-    !is_answer && SUBJECTS.iter().any(|words| subject.contains(words))
+        )
+    })
 }
 
 fn is_server(from: &str) -> bool {
@@ -236,8 +133,9 @@ fn is_server(from: &str) -> bool {
 }
 
 fn is_daemon(from: &str) -> bool {
-    let start = bare_address(from).get(..13);
-    start.is_some_and(|start| start.eq_ignore_ascii_case("mailer-daemon"))
+    let address = bare_address(from);
+    let local_part = address.split('@').next().unwrap_or_default();
+    local_part.eq_ignore_ascii_case("mailer-daemon")
 }
 
 /// Whether the mail comes from one of the carriers whose reports look like any other robot's mail.
@@ -297,6 +195,27 @@ mod tests {
     fn servers_are_told_from_people() {
         for (header, author_of) in [
             ("From: MAILER-DAEMON@example.com", Author::Daemon),
+            ("From: MAILER-DAEMON (Mail System)", Author::Daemon),
+            (
+                "From: mailer-daemon-weekly@example.com\nList-Unsubscribe: <mailto:u@example.com>",
+                Author::Person,
+            ),
+            (
+                "From: MAILER-DAEMON@example.com\nList-Id: <a.example.com>",
+                Author::Server,
+            ),
+            (
+                "From: Postmaster via A <a@example.com>\nList-Post: <mailto:a@example.com>\nSubject: x",
+                Author::Person,
+            ),
+            (
+                "From: Microsoft Outlook <reader@example.com>\nSubject: Microsoft Outlook Test Message",
+                Author::Person,
+            ),
+            (
+                "From: postmaster@example.com\nSubject: Quarantine digest",
+                Author::Person,
+            ),
             ("From: Mail Delivery System <x@example.com>", Author::Server),
             ("From: <>", Author::Daemon),
             ("From: Postmaster <>", Author::Daemon),
@@ -310,8 +229,21 @@ mod tests {
                 Author::Perhaps,
             ),
             (
-                "Subject: =?utf-8?q?Unzustellbar?=\nTo: a@example.com",
+                "Subject: =?utf-8?q?Unzustellbar:_x?=\nTo: a@example.com",
                 Author::Perhaps,
+            ),
+            (
+                "Subject: Delivery failed\nFrom: no-reply@example.com",
+                Author::Person,
+            ),
+            ("From: no-reply@mail.docomo.ne.jp", Author::Likely),
+            (
+                "Subject: Returned mail: x\nFrom: no-reply@example.com",
+                Author::Likely,
+            ),
+            (
+                "Return-Path: <>\nSubject: Undeliverable: x\nFrom: info@example.com",
+                Author::Likely,
             ),
             (
                 "Subject: Undeliverable: x\nFrom: info@example.com",

@@ -5,6 +5,7 @@
 
 mod address;
 mod author;
+mod beside;
 mod body;
 mod html;
 mod matcher;
@@ -24,7 +25,8 @@ use super::field::{Field, all, fields, first, in_clear, parameter};
 use super::part::Message;
 use super::recipient::{Action, Identity, ReportedRecipient};
 use super::{Kind, Limits, Report};
-use author::{Author, author, speaks_of_failure};
+use author::{Author, author, is_machine, speaks_of_failure, speaks_of_mail};
+use beside::has_code_beside;
 use scan::{Findings, Named, scan};
 
 /// The field by which Exim, Gmail and Google Groups name failed recipients.
@@ -34,6 +36,7 @@ const VENDOR_FIELD: &str = "x-failed-recipients";
 pub(super) fn read(message: &Message<'_>, limits: &Limits) -> Option<Report> {
     let texts = || body::texts(message, limits);
     if body::begins_as_json(message)
+        && notification::is_from_amazon(message.fields())
         && let Some(report) = texts().find_map(|text| notification::read(&text, limits))
     {
         return Some(report);
@@ -69,6 +72,20 @@ pub(super) fn read(message: &Message<'_>, limits: &Limits) -> Option<Report> {
 /// Whether the author is a mail server.
 pub(super) fn is_from_mail_server(fields: &[Field<'_>]) -> bool {
     author(fields) >= Author::Server
+}
+
+/// Whether a part with the fields of a report makes the message one: it calls itself a report, or no
+/// person wrote it. People attach reports to ask what they mean.
+pub(super) fn may_hold_fields(message: &Message<'_>) -> bool {
+    calls_itself_report(message.field("content-type")) || is_machine(message.fields())
+}
+
+/// Whether a Content-Type is that of a report, RFC 6522, or was before something on the way changed it.
+fn calls_itself_report(content_type: &str) -> bool {
+    let is_report = content_type
+        .get(..16)
+        .is_some_and(|start| start.eq_ignore_ascii_case("multipart/report"));
+    is_report || parameter(content_type, "report-type").is_some()
 }
 
 /// What the header of the report tells.
@@ -122,22 +139,31 @@ impl<'a> Header<'a> {
         if self.is_receipt() {
             return findings.sign;
         }
+        let has_code = || has_code_beside(findings, words, &self.own);
+        let speaks_of_failure = speaks_of_failure(&self.subject);
         match self.author {
             Author::Person => false,
             // Automatic replies have no return path either, and their authors write what they like.
-            Author::Perhaps if self.is_reply => says_so && status_in(words).is_some(),
-            Author::Perhaps => says_so,
+            Author::Perhaps | Author::Likely if self.is_reply => {
+                says_so && speaks_of_failure && speaks_of_mail(&self.subject) && has_code()
+            }
+            Author::Perhaps => says_so && (self.calls_itself_report() || has_code()),
+            Author::Likely => says_so,
             Author::Daemon => true,
             Author::Server => {
                 says_so
-                    || findings.hint
+                    || findings.hint && findings.names_plainly(&self.own)
                     || findings.delayed
                     || findings.delivered
-                    || status_in(words).is_some()
-                    || reply_code_in(words).is_some()
-                    || speaks_of_failure(&self.subject)
+                    || speaks_of_failure
+                    || has_code()
             }
         }
+    }
+
+    /// Whether it claims to be a report by its type, RFC 6522.
+    fn calls_itself_report(&self) -> bool {
+        calls_itself_report(first(self.fields, "content-type").unwrap_or_default())
     }
 
     /// Whether it is a disposition notification, RFC 8098.

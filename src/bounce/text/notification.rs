@@ -6,9 +6,9 @@
 use serde::Deserialize;
 
 use super::super::codes::{better, reply_code_in, status_in};
-use super::super::dsn::cut;
+use super::super::dsn::{bare_address, cut};
 use super::super::feedback;
-use super::super::field::split_type;
+use super::super::field::{Field, first, split_type};
 use super::super::recipient::{Action, Identity, ReportedRecipient};
 use super::super::{Kind, Limits, Report};
 
@@ -75,6 +75,26 @@ struct CommonHeaders {
 struct Envelope {
     #[serde(rename = "Message")]
     message: String,
+}
+
+/// Domains from which Amazon mails notifications.
+const DOMAINS: [&str; 2] = ["amazonaws.com", "amazonses.com"];
+
+/// Whether Amazon sent the message, as its header tells. People paste notifications, too.
+pub(super) fn is_from_amazon(fields: &[Field<'_>]) -> bool {
+    let has_field = fields.iter().any(|field| {
+        let start = field.name.get(..10);
+        start.is_some_and(|start| start.eq_ignore_ascii_case("x-amz-sns-"))
+    });
+    let domain = first(fields, "from").and_then(|from| bare_address(from).rsplit_once('@'));
+    let is_theirs = domain.is_some_and(|(_, domain)| {
+        let domain = domain.to_ascii_lowercase();
+        let parent = |name: &str| domain.strip_suffix(name);
+        DOMAINS
+            .iter()
+            .any(|name| parent(name).is_some_and(|rest| rest.is_empty() || rest.ends_with('.')))
+    });
+    has_field || is_theirs
 }
 
 /// Reads the notification with which a text begins.
@@ -196,6 +216,7 @@ fn delivered(delivery: Delivery, limits: &Limits) -> Report {
 
 #[cfg(test)]
 mod tests {
+    use super::super::super::field::fields;
     use super::*;
     use crate::bounce::{Cause, Effect, Reader};
 
@@ -205,6 +226,20 @@ mod tests {
         assert_eq!(report.recipients[0].address, "a@example.com");
         assert_eq!(report.recipients[0].reason, reason, "{json}");
         assert_eq!(report.recipients[0].effect, effect, "{json}");
+    }
+
+    #[test]
+    fn b5_only_amazon_writes_notifications() {
+        for (header, is_theirs) in [
+            ("From: SNS <no-reply@sns.amazonaws.com>", true),
+            ("From: x@example.com\nx-amz-sns-message-id: 1", true),
+            ("From: x@notamazonaws.com", false),
+            ("From: x@example.com\nX-Amz-Date: 1", false),
+            ("Subject: x", false),
+        ] {
+            let found: Vec<_> = fields(header.as_bytes(), 1000).collect();
+            assert_eq!(is_from_amazon(&found), is_theirs, "{header}");
+        }
     }
 
     #[test]

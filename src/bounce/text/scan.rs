@@ -300,6 +300,12 @@ impl<'a> Findings<'a> {
         self.of(&[Rank::Named, Rank::Listed], &[])
     }
 
+    /// Whether an address, `own` aside, stands where reports name recipients, and not in a sentence.
+    pub(super) fn names_plainly(&self, own: &[&str]) -> bool {
+        let ranks = [Rank::Named, Rank::Listed, Rank::Alone, Rank::Refused];
+        !self.of(&ranks, own).is_empty()
+    }
+
     fn of(&self, ranks: &[Rank], own: &[&str]) -> Vec<&Named<'a>> {
         let is_own = |address: &str| own.iter().any(|own| address.eq_ignore_ascii_case(own));
         let found = self.named.iter();

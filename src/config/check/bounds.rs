@@ -97,11 +97,14 @@ fn check_limits(config: &Config, findings: &mut Findings) {
     }
 }
 
+/// How long a client waits for the reply to the end of the data, RFC 5321 §4.5.3.2.6.
+const END_OF_DATA_WAIT: Duration = Duration::from_secs(10 * 60);
+
 fn check_timeouts(config: &Config, findings: &mut Findings) {
     let timeouts = &config.timeouts;
     let path = |key| KeyPath::of("timeouts").key(key);
     // A drain of 0 is a decision; a wait of 0 would refuse everything.
-    let waits: [(&str, Duration); 9] = [
+    let waits: [(&str, Duration); 11] = [
         ("command", timeouts.command),
         ("command_overload", timeouts.command_overload),
         ("data", timeouts.data),
@@ -111,6 +114,8 @@ fn check_timeouts(config: &Config, findings: &mut Findings) {
         ("upstream_data", timeouts.upstream_data),
         ("upstream_block", timeouts.upstream_block),
         ("upstream_final", timeouts.upstream_final),
+        ("learning", timeouts.learning),
+        ("forwarding", timeouts.forwarding),
     ];
     for (key, wait) in waits {
         if wait.is_zero() {
@@ -120,6 +125,12 @@ fn check_timeouts(config: &Config, findings: &mut Findings) {
         if wait > Duration::from_secs(24 * 60 * 60) {
             findings.add(path(key), "must be 24h or less");
         }
+    }
+    if timeouts.learning.saturating_add(timeouts.forwarding) >= END_OF_DATA_WAIT {
+        findings.add(
+            path("forwarding"),
+            "must be, together with timeouts.learning, less than 10m: no client waits longer at the end of the data (RFC 5321)",
+        );
     }
     if timeouts.drain > Duration::from_secs(24 * 60 * 60) {
         findings.add(path("drain"), "must be 24h or less");

@@ -1,6 +1,6 @@
 //! The listeners: addresses that do not collide, TLS with a certificate, no loop back to ourselves.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use super::{Findings, KeyPath};
 use crate::config::{Config, TlsMode, UpstreamUrl};
@@ -137,6 +137,31 @@ pub(super) fn check_loop(config: &Config, upstream: &UpstreamUrl, findings: &mut
             findings.add(
                 KeyPath::of("upstream").key("url"),
                 format!("{upstream} is our own listener ({path}); mail would loop (R10)"),
+            );
+        }
+    }
+}
+
+/// A smarthost that is believed without proof: it hands over what strangers send through it.
+pub(super) fn warn(config: &Config, findings: &mut Findings) {
+    let Ok(upstream) = config.upstream.url.parse::<UpstreamUrl>() else {
+        return;
+    };
+    let local = [Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()];
+    let hosts: Vec<IpAddr> = match upstream.host.parse() {
+        Ok(host) => vec![host],
+        Err(_) if upstream.host.eq_ignore_ascii_case("localhost") => local.to_vec(),
+        Err(_) => Vec::new(),
+    };
+    for (index, listener) in config.returns.iter().enumerate() {
+        let believed = |host: &&IpAddr| listener.trusted.iter().any(|net| net.contains(*host));
+        if let Some(host) = hosts.iter().find(believed) {
+            findings.add(
+                KeyPath::of("returns").index(index).key("trusted"),
+                format!(
+                    "the smarthost ({host}) is believed without proof: if it hands over mail of \
+                     strangers, they can have anybody suppressed; take it out"
+                ),
             );
         }
     }

@@ -303,6 +303,10 @@ fn bounds() {
         "timeouts.command: must be more than 0",
     );
     check(
+        "timeouts.learning='5m'\ntimeouts.forwarding='5m'",
+        "timeouts.forwarding: must be, together with timeouts.learning, less than 10m",
+    );
+    check(
         "timeouts.drain='2days'",
         "timeouts.drain: must be 24h or less",
     );

@@ -8,7 +8,6 @@ use crate::smtp::extensions::Xforward;
 use crate::smtp::xtext;
 use crate::smtp::{Expect, Reply, UpstreamReply};
 use crate::transaction::answers::NotOffered;
-use crate::transaction::return_path::SignedPath;
 use crate::transaction::{Fate, Transaction, answers};
 
 /// What the upstream answered to one recipient.
@@ -127,7 +126,7 @@ impl Relay {
             return Ok(answers);
         };
         if commands.contains(&Expect::Mail) {
-            self.token = transaction.signed.as_ref().map(SignedPath::local_part);
+            self.signed = transaction.signed.is_some();
         }
         let pipelining = connection.extensions.pipelining;
         let step = if pipelining { commands.len() } else { 1 };
@@ -148,9 +147,10 @@ impl Relay {
                 if reply.code() == 421 {
                     return Err(Lost::Io(std::io::ErrorKind::ConnectionAborted.into()));
                 }
-                let reply = match &self.token {
-                    Some(token) => reply.without(token),
-                    None => reply,
+                let reply = if self.signed {
+                    reply.without_tokens()
+                } else {
+                    reply
                 };
                 match expect {
                     Expect::Rset if !reply.is_positive() => {

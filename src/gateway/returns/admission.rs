@@ -36,6 +36,8 @@ pub(super) enum Addressee {
 /// Why an address is not accepted. The sender hears nothing of it; the operator counts it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Refusal {
+    /// Nobody could have such an address.
+    Unreadable,
     /// The domain is not ours.
     Domain,
     /// The domain is ours; nobody signed the address.
@@ -84,6 +86,7 @@ impl Refusal {
     /// The name in statistics.
     pub(super) const fn why(self) -> &'static str {
         match self {
+            Self::Unreadable => "unreadable",
             Self::Domain => "domain",
             Self::Unsigned(TokenError::Form) => "unsigned",
             Self::Unsigned(TokenError::Forged) => "forged",

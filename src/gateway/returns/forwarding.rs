@@ -9,19 +9,21 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use tokio::time::Instant;
 
 use super::proof::Heading;
 use crate::config::{Mode, Suppressed};
 use crate::gateway::relay::{Origin, Relay};
 use crate::gateway::session::transaction_id;
 use crate::gateway::settings::{Context, Settings};
+use crate::log::without_addresses;
 use crate::mail::{ForwardPath, ReversePath};
 use crate::smtp::{MailParameters, RcptParameters, Reply};
 use crate::suppression::policy::MessageScopes;
 use crate::suppression::{Finding, Stream, StreamClass, Tenant, Verdict, judge};
 use crate::timestamp::Timestamp;
 use crate::transaction::received::Received;
-use crate::transaction::{Policy, Transaction, answers};
+use crate::transaction::{Policy, Transaction};
 
 /// Received fields of our own name after which a message is looping (R10).
 const OWN_HOP_LIMIT: usize = 3;
@@ -40,15 +42,17 @@ pub(super) struct Returned<'a> {
     pub(super) helo: &'a str,
     /// The protocol it was brought with, for the Received field.
     pub(super) with: &'static str,
+    /// When whoever brought it has waited long enough.
+    pub(super) until: Instant,
 }
 
 /// What became of it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Forwarded {
     /// The upstream took it, or it never will be sent: nothing is left to do.
     Done,
-    /// Not now; whoever brought the message hears this and tries again.
-    Later(Reply),
+    /// Not now; whoever brought the message is to try again.
+    Later,
 }
 
 impl Returned<'_> {
@@ -101,7 +105,7 @@ impl Returned<'_> {
         );
         match judgement.verdict {
             Verdict::Relay => None,
-            Verdict::Defer => Some(("deferred", Forwarded::Later(answers::look_up_failed()))),
+            Verdict::Defer => Some(("deferred", Forwarded::Later)),
             Verdict::Reject | Verdict::Discard => Some(("suppressed", Forwarded::Done)),
         }
     }
@@ -120,18 +124,26 @@ impl Returned<'_> {
             extended: true,
         };
         let mut relay = Relay::new(Arc::clone(&settings.upstream), origin);
-        let reply = self
-            .transmit(&mut relay, &mut transaction, settings, mailbox)
-            .await;
+        let sending = self.transmit(&mut relay, &mut transaction, settings, mailbox);
+        let Ok(reply) = tokio::time::timeout_at(self.until, sending).await else {
+            // The relay is dropped with its connection, which may be anywhere in the transaction.
+            tracing::warn!("returned mail was not sent on within timeouts.forwarding");
+            return ("deferred", Forwarded::Later);
+        };
         relay.release();
         if reply.is_positive() {
             return ("delivered", Forwarded::Done);
         }
-        tracing::warn!(%reply, "the upstream does not take returned mail that is sent on");
+        let said = reply.to_string();
+        let said = match settings.hide_addresses {
+            true => without_addresses(&said, ""),
+            false => said.into(),
+        };
+        tracing::warn!(reply = %said, "the upstream does not take returned mail that is sent on");
         if reply.is_permanent() {
             ("refused", Forwarded::Done)
         } else {
-            ("deferred", Forwarded::Later(reply))
+            ("deferred", Forwarded::Later)
         }
     }
 

@@ -3,20 +3,25 @@
 //! The listener, LMTP and the admin API hand in their [`Letter`]s here. When [`Intake::take_in`]
 //! returns, everything that was learnt is durable (B6); telling it again changes nothing (B4).
 
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::admission::Seals;
-use super::proof::{self, Case, Heading, Lesson, Witness};
+use super::lookups::Lookups;
+use super::proof::{self, Case, Heading, Lesson, Named, Witness};
+use super::teaching::teach;
 use crate::bounce::{Effect, Fault, Kind, Limits, Reader, Report};
 use crate::gateway::settings::Context;
-use crate::learning::Learnt;
+use crate::log::without_addresses;
 use crate::mail::Address;
 use crate::store::StoreError;
-use crate::suppression::event::Effect as Outcome;
-use crate::suppression::{Event, RecipientKey, Tenant};
+use crate::suppression::{RecipientKey, Tenant};
 use crate::timestamp::Timestamp;
-use crate::token::{Label, Token, TokenKind};
+use crate::token::{Label, Token, TokenKind, hidden};
 
 /// Longest text of a diagnostic that is logged, in octets.
 const WORDS_LIMIT: usize = 200;
@@ -47,6 +52,8 @@ pub struct Bearer<'a> {
     pub name: &'a str,
     /// Whether the operator believes them without proof.
     pub trusted: bool,
+    /// Whether they may show signed addresses that have expired, as an archive does.
+    pub archive: bool,
     /// Whose list a report changes that proves nothing.
     pub tenant: &'a Tenant,
     /// How it came, as the history tells it.
@@ -66,7 +73,8 @@ pub struct Taken {
     pub counted: usize,
     /// Changes that had been made before, by this report or another.
     pub known: usize,
-    /// What was recorded and decides nothing, because the record was set right since (B9).
+    /// What decides nothing: the record was set right since (B9), or the message is older than
+    /// `learning.remember`.
     pub outdated: usize,
     /// Changes that the brake holds until an operator has looked.
     pub held: usize,
@@ -77,7 +85,7 @@ enum Proof {
     Token {
         token: Token,
         label: Label,
-        sent: Vec<RecipientKey>,
+        sent: Arc<[RecipientKey]>,
         addressed: bool,
     },
     Trust,
@@ -95,8 +103,18 @@ impl<'a> Intake<'a> {
     /// A message that cannot be read is taken and counted (B7).
     ///
     /// # Errors
-    /// When the store does not answer. Part of it may have been recorded; the whole may be told again.
+    /// When the store does not answer, or not within `timeouts.learning`. Part of it may have been
+    /// recorded; the whole may be told again.
     pub async fn take_in(&self, letter: Letter<'_>) -> Result<Taken, StoreError> {
+        let patience = self.context.settings.load().timeouts.learning;
+        let taken = tokio::time::timeout(patience, self.learn_from(letter)).await;
+        taken.unwrap_or_else(|_| {
+            let why = "learning took longer than timeouts.learning".to_owned();
+            Err(StoreError::Unavailable(why))
+        })
+    }
+
+    async fn learn_from(&self, letter: Letter<'_>) -> Result<Taken, StoreError> {
         let bearer = letter.bearer;
         let digest = Sha256::digest(&letter.message);
         let heading = Heading::read(&letter.message, bearer.hostname);
@@ -106,28 +124,16 @@ impl<'a> Intake<'a> {
         let proofs = self
             .proofs(letter.tokens, &report, &heading, bearer, letter.seals)
             .await?;
-        let mut taken = Taken {
+        let lessons = self.lessons(&proofs, &report, &heading, &digest, bearer, letter.seals);
+        let taught = teach(self.context, lessons, bearer.via).await?;
+        let taken = Taken {
             kind: kind.to_owned(),
             believed: !proofs.is_empty(),
-            counted: 0,
-            known: 0,
-            outdated: 0,
-            held: 0,
+            counted: taught.counted,
+            known: taught.known,
+            outdated: taught.outdated,
+            held: taught.held,
         };
-        for proof in &proofs {
-            let lessons = proof::lessons(&Case {
-                report: &report,
-                heading: &heading,
-                digest: &digest,
-                bearer: bearer.name,
-                witness: proof.witness(bearer.tenant),
-                key: &|tenant, address| self.context.ledger.key(tenant, address),
-                is_own: &|address| letter.seals.is_own(address),
-            });
-            for lesson in lessons {
-                self.learn(lesson, bearer.via, &mut taken).await?;
-            }
-        }
         if taken.believed {
             self.tell_operator(&report);
         }
@@ -145,11 +151,45 @@ impl<'a> Intake<'a> {
         Ok(taken)
     }
 
+    /// What follows from each of the proofs.
+    fn lessons(
+        &self,
+        proofs: &[Proof],
+        report: &Report,
+        heading: &Heading,
+        digest: &[u8],
+        bearer: Bearer<'_>,
+        seals: Seals<'_>,
+    ) -> Vec<Lesson> {
+        let mut named: HashMap<&Tenant, Named<'_>> = HashMap::new();
+        let mut lessons = Vec::new();
+        for proof in proofs {
+            let tenant = proof.tenant(bearer.tenant);
+            let key = |address: &Address| self.context.ledger.key(tenant, address);
+            let named = named
+                .entry(tenant)
+                .or_insert_with(|| Named::of(report, key, |address| seals.is_own(address)));
+            lessons.extend(proof::lessons(&Case {
+                report,
+                heading,
+                digest,
+                bearer: bearer.name,
+                witness: proof.witness(bearer.tenant),
+                named,
+            }));
+        }
+        lessons
+    }
+
     /// Off the runtime's own threads: their stacks are small, and a hostile report takes time.
     async fn read(&self, message: Vec<u8>) -> Report {
-        let rules = std::sync::Arc::clone(&self.context.settings.load().bounce_rules);
+        let rules = Arc::clone(&self.context.settings.load().bounce_rules);
         let reader = Reader::new(Limits::default(), rules);
-        let reading = tokio::task::spawn_blocking(move || reader.understand(&message));
+        let reading = tokio::task::spawn_blocking(move || {
+            let mut report = reader.understand(&message);
+            hide_tokens(&mut report);
+            report
+        });
         reading.await.unwrap_or_else(|_| Report::unreadable())
     }
 
@@ -165,19 +205,16 @@ impl<'a> Intake<'a> {
     ) -> Result<Vec<Proof>, StoreError> {
         let mut found: Vec<(Token, bool)> = tokens.into_iter().map(|token| (token, true)).collect();
         if found.is_empty() {
-            found = told(report, heading, bearer.trusted, seals);
+            found = told(report, heading, bearer.archive, seals);
         }
+        let mut lookups = Lookups::new(&self.context.ledger);
         let mut proofs = Vec::new();
         for (token, addressed) in found {
-            let ledger = &self.context.ledger;
-            let text = match token.label {
-                0 => None,
-                tag => ledger.label(&token.tenant, tag).await?,
-            };
-            let sent = match token.kind {
-                TokenKind::Transaction => ledger.sent(&token.tenant, &token.subject).await?,
-                TokenKind::Recipient | TokenKind::Unsubscribe => Some(Vec::new()),
-            };
+            let label = lookups.label(&token).await?;
+            let sent = lookups.sent(&token).await?;
+            if label.is_none() {
+                self.tell_of_lost_label(&token, bearer);
+            }
             if sent.is_none() {
                 tracing::info!(
                     from = bearer.name,
@@ -186,7 +223,7 @@ impl<'a> Intake<'a> {
             }
             proofs.push(Proof::Token {
                 token,
-                label: text.map(|text| Label::read(&text)).unwrap_or_default(),
+                label: label.unwrap_or_default(),
                 sent: sent.unwrap_or_default(),
                 addressed,
             });
@@ -197,41 +234,17 @@ impl<'a> Intake<'a> {
         Ok(proofs)
     }
 
-    async fn learn(
-        &self,
-        lesson: Lesson,
-        via: &'static str,
-        taken: &mut Taken,
-    ) -> Result<(), StoreError> {
-        let Lesson { tenant, key, .. } = lesson;
-        tracing::debug!(
-            %tenant, %key, event = %lesson.id, change = lesson.change.name(),
-            identity = ?lesson.identity, "a report marks a recipient"
+    /// The store has lost what a tag stands for. Who asks to be taken off is then taken off
+    /// everything: more mail than was wanted is worse than less.
+    fn tell_of_lost_label(&self, token: &Token, bearer: Bearer<'_>) {
+        self.context.metrics.label_lost();
+        tracing::warn!(
+            from = bearer.name,
+            tenant = %token.tenant,
+            kind = ?token.kind,
+            "the store no longer knows the stream, campaign and list of a signed address; \
+             an unsubscribe mail to it is an opt-out of everything"
         );
-        let name = lesson.change.name();
-        let event = Event {
-            id: lesson.id,
-            at: Timestamp::now(),
-            actor: lesson.actor,
-            via: via.to_owned(),
-            message_at: lesson.message_at,
-            address: lesson.address,
-            change: lesson.change,
-        };
-        let learner = &self.context.learner;
-        match learner.learn(&tenant, &key, event, &lesson.source).await? {
-            Learnt::Recorded(effect) => {
-                self.context.metrics.recorded(name, effect);
-                match effect {
-                    Some(Outcome::Changed) => taken.counted += 1,
-                    Some(Outcome::Outdated) => taken.outdated += 1,
-                    Some(Outcome::AlreadySo | Outcome::Dropped) | None => taken.known += 1,
-                }
-            }
-            Learnt::Held { is_new: true } => taken.held += 1,
-            Learnt::Held { is_new: false } => taken.known += 1,
-        }
-        Ok(())
     }
 
     /// Failures are counted by reason. Those for which nobody's record changes, because the sender
@@ -252,6 +265,10 @@ impl<'a> Intake<'a> {
             let address = recipient.original.as_deref().unwrap_or(&recipient.address);
             let provider = address.rsplit_once('@').map_or("", |(_, domain)| domain);
             let words = recipient.diagnostic.as_deref().unwrap_or_default();
+            let words = match self.context.settings.load().hide_addresses {
+                true => without_addresses(words, ""),
+                false => Cow::Borrowed(words),
+            };
             tracing::info!(
                 reason,
                 fault = fault.name(),
@@ -264,7 +281,26 @@ impl<'a> Intake<'a> {
     }
 }
 
+/// What a refusing host said likes to quote the return path. It is kept, logged and shown (A5).
+fn hide_tokens(report: &mut Report) {
+    for recipient in &mut report.recipients {
+        if let Some(said) = &mut recipient.diagnostic
+            && let Cow::Owned(clean) = hidden(said)
+        {
+            *said = clean;
+        }
+    }
+}
+
 impl Proof {
+    /// Whose list it is about.
+    const fn tenant<'a>(&'a self, trusting: &'a Tenant) -> &'a Tenant {
+        match self {
+            Self::Token { token, .. } => &token.tenant,
+            Self::Trust => trusting,
+        }
+    }
+
     fn witness<'a>(&'a self, tenant: &'a Tenant) -> Witness<'a> {
         match self {
             Self::Token {
@@ -285,14 +321,14 @@ impl Proof {
 
 /// The signed addresses that a report tells of, each with whether the mail was sent to it. A return
 /// path says more than an address that takes off, which stands in the message itself.
-fn told(report: &Report, heading: &Heading, trusted: bool, seals: Seals<'_>) -> Vec<(Token, bool)> {
+fn told(report: &Report, heading: &Heading, archive: bool, seals: Seals<'_>) -> Vec<(Token, bool)> {
     let now = Timestamp::now();
     let mut found: Vec<(Token, bool)> = Vec::new();
     for told in &report.return_paths {
         let Ok(address) = Address::parse(told) else {
             continue;
         };
-        let opened = if trusted {
+        let opened = if archive {
             seals.open_trusted(&address)
         } else {
             seals.open(&address, now)

@@ -5,10 +5,13 @@
 //! operator trusts whoever brought the report.
 
 mod heading;
+mod named;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 pub(super) use heading::Heading;
+pub(super) use named::Named;
+use named::Recognized;
 
 use crate::bounce::{Cause, Effect, Identity, Kind, Report, ReportedRecipient};
 use crate::learning::Source;
@@ -30,10 +33,8 @@ pub(super) struct Case<'a> {
     pub(super) bearer: &'a str,
     /// What vouches for it.
     pub(super) witness: Witness<'a>,
-    /// Makes keys of addresses.
-    pub(super) key: &'a dyn Fn(&Tenant, &Address) -> RecipientKey,
-    /// Our own addresses are nobody's mailbox.
-    pub(super) is_own: &'a dyn Fn(&Address) -> bool,
+    /// Whom it names, as the witness's tenant knows them.
+    pub(super) named: &'a Named<'a>,
 }
 
 /// What vouches for a report.
@@ -80,14 +81,6 @@ pub(super) struct Lesson {
     pub(super) identity: Identity,
 }
 
-/// How a recipient of the report was recognized.
-struct Recognized<'a> {
-    recipient: &'a ReportedRecipient,
-    address: Address,
-    key: RecipientKey,
-    identity: Identity,
-}
-
 /// What the case proves; nothing, more often than not.
 pub(super) fn lessons(case: &Case<'_>) -> Vec<Lesson> {
     match case.witness {
@@ -116,21 +109,22 @@ impl Case<'_> {
         if self.report.kind == Kind::Unsubscribe {
             return Some(self.taken_off(token, Scope::All, label));
         }
-        let named: Vec<_> = self
-            .recognized(&token.tenant)
-            .filter(|named| named.key == key)
-            .collect();
-        let recipient = match self.report.kind {
-            _ if !named.is_empty() => mildest(named.iter().map(|named| named.recipient)),
+        let named: Vec<_> = self.named.all().filter(|one| one.key == key).collect();
+        let (recipient, known) = match mildest(&named) {
+            Some(one) => (Some(one.recipient), Some(one)),
             // Providers blank out whom they tell of; the signed address shows it all the same.
-            Kind::Feedback => None,
-            _ => Some(agreed(&self.report.recipients)?),
+            None if self.report.kind == Kind::Feedback => (None, None),
+            None => {
+                let agreed = agreed(&self.report.recipients)?;
+                (Some(agreed), self.named.best().next().flatten())
+            }
         };
         let change = match recipient {
             Some(recipient) => change(recipient, label, self.report),
             None => feedback(pressed(self.report.feedback?), label, self.report),
         };
-        let mut lesson = self.signed(token, key, change?, recipient);
+        let address = known.map(|known| &known.address);
+        let mut lesson = self.signed(token, key, change?, self.source(recipient, address));
         lesson.address = named.first().map(|named| named.address.to_string());
         Some(lesson)
     }
@@ -138,22 +132,25 @@ impl Case<'_> {
     /// A message to several: only those count that the report names and that were recorded.
     fn about_set(&self, token: &Token, label: &Label, sent: &[RecipientKey]) -> Vec<Lesson> {
         let mut order = Vec::new();
-        let mut by_key: HashMap<RecipientKey, Vec<Recognized<'_>>> = HashMap::new();
-        let members: std::collections::HashSet<_> = sent.iter().collect();
-        for named in self.recognized(&token.tenant) {
-            if members.contains(&named.key) {
-                let group = by_key.entry(named.key).or_default();
-                if group.is_empty() {
-                    order.push(named.key);
-                }
-                group.push(named);
+        let mut by_key: HashMap<RecipientKey, Vec<&Recognized<'_>>> = HashMap::new();
+        let members: HashSet<_> = sent.iter().collect();
+        for named in self
+            .named
+            .all()
+            .filter(|named| members.contains(&named.key))
+        {
+            let group = by_key.entry(named.key).or_default();
+            if group.is_empty() {
+                order.push(named.key);
             }
+            group.push(named);
         }
         let lesson = |key| {
-            let group: &Vec<Recognized<'_>> = by_key.get(&key)?;
-            let recipient = mildest(group.iter().map(|named| named.recipient))?;
-            let change = change(recipient, label, self.report)?;
-            let mut lesson = self.signed(token, key, change, Some(recipient));
+            let group = by_key.get(&key)?;
+            let known = mildest(group)?;
+            let change = change(known.recipient, label, self.report)?;
+            let source = self.source(Some(known.recipient), Some(&known.address));
+            let mut lesson = self.signed(token, key, change, source);
             lesson.address = group.first().map(|named| named.address.to_string());
             lesson.identity = group.first()?.identity;
             Some(lesson)
@@ -216,8 +213,9 @@ impl Case<'_> {
     fn by_trust(&self, tenant: &Tenant) -> Vec<Lesson> {
         let label = Label::default();
         let about = self.about(self.report.message_id.as_deref());
-        let lesson = |recipient| {
-            let named = self.recognize(recipient, tenant).next()?;
+        let lesson = |named: Option<&Recognized<'_>>| {
+            let named = named?;
+            let recipient = named.recipient;
             let change = change(recipient, &label, self.report)?;
             let id = EventId::of(&[
                 b"report",
@@ -238,18 +236,11 @@ impl Case<'_> {
                 identity: named.identity,
             })
         };
-        self.report.recipients.iter().filter_map(lesson).collect()
+        self.named.best().filter_map(lesson).collect()
     }
 
-    fn signed(
-        &self,
-        token: &Token,
-        key: RecipientKey,
-        change: Change,
-        recipient: Option<&ReportedRecipient>,
-    ) -> Lesson {
+    fn signed(&self, token: &Token, key: RecipientKey, change: Change, source: Source) -> Lesson {
         let word = word(&change).as_bytes();
-        let named = recipient.and_then(|one| self.recognize(one, &token.tenant).next());
         Lesson {
             id: EventId::of(&[b"report", &token.identity(), key.as_bytes(), word]),
             tenant: token.tenant.clone(),
@@ -258,45 +249,9 @@ impl Case<'_> {
             change,
             message_at: Some(token.at),
             actor: self.actor(),
-            source: self.source(recipient, named.as_ref().map(|named| &named.address)),
+            source,
             identity: Identity::ReturnPath,
         }
-    }
-
-    /// Every recipient of the report with the keys of the addresses it goes by.
-    fn recognized(&self, tenant: &Tenant) -> impl Iterator<Item = Recognized<'_>> {
-        self.report
-            .recipients
-            .iter()
-            .flat_map(move |recipient| self.recognize(recipient, tenant))
-    }
-
-    /// The address that was written to is the one on our list; forwarding may have changed the other.
-    fn recognize<'r>(
-        &self,
-        recipient: &'r ReportedRecipient,
-        tenant: &Tenant,
-    ) -> impl Iterator<Item = Recognized<'r>> {
-        let original = recipient.original.as_deref();
-        let written = original.map(|address| (address, recipient.identity));
-        let identity = match original {
-            Some(_) => Identity::FinalRecipient,
-            None => recipient.identity,
-        };
-        let finally = (recipient.address.as_str(), identity);
-        written
-            .into_iter()
-            .chain([finally])
-            .filter_map(|(address, identity)| Some((Address::parse(address).ok()?, identity)))
-            .filter(|(address, _)| !(self.is_own)(address))
-            .map(|(address, identity)| Recognized {
-                recipient,
-                key: (self.key)(tenant, &address),
-                address,
-                identity,
-            })
-            .collect::<Vec<_>>()
-            .into_iter()
     }
 
     /// What names the message; where nothing does, the same bytes are the same report (B4).
@@ -382,25 +337,31 @@ const fn word(change: &Change) -> &'static str {
 
 /// Of several accounts of one recipient the mildest: an address that leads to two mailboxes, one of
 /// them gone, is not dead.
-fn mildest<'r>(
-    accounts: impl Iterator<Item = &'r ReportedRecipient>,
-) -> Option<&'r ReportedRecipient> {
-    accounts.min_by_key(|recipient| match recipient.effect {
+fn mildest<'r, 'a>(accounts: &[&'r Recognized<'a>]) -> Option<&'r Recognized<'a>> {
+    let severity = |account: &&&Recognized<'_>| match account.recipient.effect {
         Effect::None => 0,
         Effect::Soft => 1,
         Effect::OptOut => 2,
         Effect::Complaint => 3,
         Effect::Hard => 4,
-    })
+    };
+    accounts.iter().min_by_key(severity).copied()
 }
 
-/// Where the report names others than the recipient, all of them must have fared alike.
+/// Where the report names others than the recipient, all of them must have fared alike, and it must
+/// be a report on each: fields say so, or a code does. An address in mere words is anybody's.
 fn agreed(recipients: &[ReportedRecipient]) -> Option<&ReportedRecipient> {
     let (first, others) = recipients.split_first()?;
-    others
-        .iter()
-        .all(|other| other.effect == first.effect)
-        .then_some(first)
+    let alike = others.iter().all(|other| other.effect == first.effect);
+    (alike && recipients.iter().all(is_reported)).then_some(first)
+}
+
+fn is_reported(recipient: &ReportedRecipient) -> bool {
+    let in_words = matches!(
+        recipient.identity,
+        Identity::Text | Identity::ReturnedHeader
+    );
+    !in_words || recipient.status.is_some() || recipient.reply_code.is_some()
 }
 
 #[cfg(test)]

@@ -3,6 +3,8 @@
 //! A recipient hears 250 only when all that its mail proves is committed (B6), and the mail is sent
 //! on where the sender wants to see it.
 
+mod onward;
+
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -10,7 +12,6 @@ use bytes::Bytes;
 use tokio::net::TcpStream;
 
 use super::admission::{Addressee, Refusal, Seals, admit};
-use super::forwarding::{Forwarded, Returned};
 use super::intake::{Bearer, Intake, Letter};
 use crate::config::TlsMode;
 use crate::gateway::session::patience;
@@ -19,12 +20,9 @@ use crate::gateway::wire::{Over, Wire};
 use crate::mail::{EnhancedStatus, ForwardPath};
 use crate::smtp::body::{BodyFault, BodyLimits};
 use crate::smtp::{Event, MailParameters, Reply, Server, ServerOptions};
-use crate::store::StoreError;
-use crate::suppression::Tenant;
 use crate::timestamp::Timestamp;
-use crate::token::{Label, Token, TokenKind};
+use crate::token::Token;
 use crate::transaction::answers::{self, NotOffered};
-use crate::transaction::received::protocol;
 
 /// One visit of a mail server that brings returned mail.
 pub(in crate::gateway) struct ReturnsSession {
@@ -39,9 +37,14 @@ pub(in crate::gateway) struct ReturnsSession {
     smtp_utf8: bool,
     /// Those whose RCPT was accepted, in their order.
     addressees: Vec<Addressee>,
-    /// The message so far, as it came.
+    /// The message so far, as it came; nothing of one that is over the limit.
     message: Vec<u8>,
+    too_large: bool,
 }
+
+/// Most recipients of one message, the least that RFC 5321 §4.5.3.1.8 demands: mail comes back to one
+/// address, and what it says is held against each of them.
+const RECIPIENT_LIMIT: usize = 100;
 
 impl ReturnsSession {
     pub(in crate::gateway) fn new(
@@ -63,6 +66,7 @@ impl ReturnsSession {
             smtp_utf8: false,
             addressees: Vec::new(),
             message: Vec::new(),
+            too_large: false,
             context,
             settings,
             rules,
@@ -116,8 +120,13 @@ impl ReturnsSession {
                 };
                 self.wire.server.reply(reply);
             }
+            Event::UnreadableRecipient => {
+                let reply = self.refuse(Refusal::Unreadable);
+                self.wire.server.reply(reply);
+            }
             Event::Data => {
                 self.message = Vec::new();
+                self.too_large = false;
                 self.wire.read_early();
                 self.wire
                     .server
@@ -166,6 +175,7 @@ impl ReturnsSession {
     /// Whether what MAIL asks for is offered here (W11, E5).
     fn mail(&mut self, parameters: &MailParameters) -> Reply {
         self.addressees.clear();
+        self.reload();
         self.smtp_utf8 = parameters.smtp_utf8;
         let limit = self.settings.limits.report_size_limit;
         if parameters.size.is_some_and(|size| size > limit) {
@@ -174,6 +184,17 @@ impl ReturnsSession {
             NotOffered::Dsn.reply()
         } else {
             Reply::new(250, EnhancedStatus::of(2, 1, 0), "Sender ok")
+        }
+    }
+
+    /// Takes the settings of now: a server that keeps its connection for days brings mail to addresses
+    /// that were signed since with another key.
+    fn reload(&mut self) {
+        self.settings = self.context.settings.load_full();
+        // A listener that was taken out of the configuration ends as it was.
+        if let Some(rules) = self.settings.returns.get(&*self.rules.name) {
+            self.rules = Arc::clone(rules);
+            self.trusted = is_in(&self.rules.trusted, self.client);
         }
     }
 
@@ -186,23 +207,32 @@ impl ReturnsSession {
                 self.addressees.push(addressee);
                 answers::recipient_ok()
             }
-            Err(refusal) => {
-                self.context.metrics.return_refused(refusal.why());
-                tracing::debug!(client = %self.client, why = refusal.why(), "a recipient was refused");
-                self.wire.server.count_error();
-                Refusal::reply()
-            }
+            Err(refusal) => self.refuse(refusal),
         }
+    }
+
+    /// Counts why, and says the same whatever it is.
+    fn refuse(&mut self, refusal: Refusal) -> Reply {
+        self.context.metrics.return_refused(refusal.why());
+        tracing::debug!(client = %self.client, why = refusal.why(), "a recipient was refused");
+        self.wire.server.count_error();
+        Refusal::reply()
     }
 
     /// Adds a piece of the body.
     fn body(&mut self, piece: &Bytes) {
-        let limit = usize::try_from(self.settings.limits.report_size_limit).unwrap_or(usize::MAX);
-        // What is over the limit is refused, so the rest is not kept.
-        if self.wire.server.body_fault() != Some(BodyFault::TooLarge)
-            && self.message.len() <= limit.saturating_mul(2)
-        {
+        let limit = self.settings.limits.report_size_limit;
+        let size = self.wire.server.body_size();
+        if size <= limit {
             self.message.extend_from_slice(piece);
+            return;
+        }
+        // It is refused, whatever else is wrong with it: read to its end, but not for ever (W11).
+        self.too_large = true;
+        self.message = Vec::new();
+        if size > limit.saturating_mul(2) {
+            let status = EnhancedStatus::of(4, 7, 0);
+            self.wire.server.hang_up(status, "Too much data");
         }
     }
 
@@ -213,7 +243,7 @@ impl ReturnsSession {
         let due = self.wire.server.replies_due();
         // A bare LF or a long line harms nobody who learns from it, and returned mail quotes the
         // worst of mail. Its end was found at the true CRLF.CRLF all the same.
-        if fault == Some(BodyFault::TooLarge) {
+        if self.too_large || fault == Some(BodyFault::TooLarge) {
             return vec![answers::body_fault(BodyFault::TooLarge); due];
         }
         if let Err(reply) = self.learn(&wire, &addressees).await {
@@ -246,6 +276,7 @@ impl ReturnsSession {
             bearer: Bearer {
                 name: &name,
                 trusted: self.trusted,
+                archive: self.trusted,
                 tenant: &self.rules.tenant,
                 via: "returns",
                 hostname: &self.settings.hostname,
@@ -258,92 +289,6 @@ impl ReturnsSession {
                 tracing::warn!(%error, client = %self.client, "a report could not be recorded; it will come again");
                 Err(try_again())
             }
-        }
-    }
-
-    /// Sends the message on for each recipient whose sender wants to see it; what each one hears.
-    async fn forward(&self, wire: &[u8], addressees: &[Addressee], unfit: bool) -> Vec<Reply> {
-        let returned = Returned {
-            wire,
-            unfit,
-            smtp_utf8: self.smtp_utf8,
-            client: self.client,
-            helo: &self.helo,
-            with: self.protocol(),
-        };
-        let mut done: Vec<(&ForwardPath, Forwarded)> = Vec::new();
-        let mut replies = Vec::with_capacity(addressees.len());
-        for addressee in addressees {
-            let mailbox = match self.mailbox_behind(addressee).await {
-                Ok(Some(mailbox)) => mailbox,
-                Ok(None) => {
-                    replies.push(ok());
-                    continue;
-                }
-                Err(_) => {
-                    replies.push(try_again());
-                    continue;
-                }
-            };
-            let (tenant, path) = mailbox;
-            let known = done.iter().find(|(sent, _)| *sent == path);
-            let forwarded = match known {
-                Some((_, forwarded)) => forwarded.clone(),
-                None => {
-                    let sending = returned.forward(&self.context, &self.settings, tenant, path);
-                    let forwarded = Box::pin(sending).await;
-                    done.push((path, forwarded.clone()));
-                    forwarded
-                }
-            };
-            replies.push(match forwarded {
-                Forwarded::Done => ok(),
-                Forwarded::Later(reply) => reply,
-            });
-        }
-        replies
-    }
-
-    /// The mailbox that wants to see what comes back to this address, and whose list it is.
-    async fn mailbox_behind<'s>(
-        &'s self,
-        addressee: &'s Addressee,
-    ) -> Result<Option<(&'s Tenant, &'s ForwardPath)>, StoreError> {
-        let Addressee::Signed(token) = addressee else {
-            return Ok(None);
-        };
-        let nobody_asks = self
-            .settings
-            .user_rules
-            .values()
-            .all(|rules| rules.forward_to.is_none());
-        if token.kind == TokenKind::Unsubscribe || token.label == 0 || nobody_asks {
-            return Ok(None);
-        }
-        let text = self
-            .context
-            .ledger
-            .label(&token.tenant, token.label)
-            .await?;
-        let label = text.map(|text| Label::read(&text)).unwrap_or_default();
-        let rules = label
-            .credential
-            .and_then(|name| self.settings.user_rules.get(&name));
-        let mailbox = rules.and_then(|rules| rules.forward_to.as_ref());
-        Ok(mailbox.map(|mailbox| (&token.tenant, mailbox)))
-    }
-
-    /// The protocol of this session in a Received field (RFC 3848, RFC 6531 §4.3).
-    fn protocol(&self) -> &'static str {
-        let secure = self.wire.server.is_secure();
-        if !self.wire.server.is_lmtp() {
-            return protocol(self.extended, secure, false, self.smtp_utf8);
-        }
-        match (self.smtp_utf8, secure) {
-            (false, false) => "LMTP",
-            (false, true) => "LMTPS",
-            (true, false) => "UTF8LMTP",
-            (true, true) => "UTF8LMTPS",
         }
     }
 }
@@ -381,7 +326,7 @@ fn server_options(settings: &Settings, rules: &ReturnsRules) -> ServerOptions {
             text_line: limits.text_line_limit,
             pass_long_lines: true,
         },
-        recipient_limit: limits.recipient_limit,
+        recipient_limit: limits.recipient_limit.min(RECIPIENT_LIMIT),
         error_limit: limits.error_limit,
         junk_command_limit: limits.junk_command_limit,
         start_tls: offers_start_tls(settings, rules),
@@ -389,6 +334,6 @@ fn server_options(settings: &Settings, rules: &ReturnsRules) -> ServerOptions {
         auth: false,
         xclient: false,
         lmtp: true,
-        bad_recipient: Some(Refusal::reply()),
+        unreadable_recipients: true,
     }
 }

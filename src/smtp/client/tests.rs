@@ -120,13 +120,14 @@ fn x42_control_bytes_of_the_upstream_go_no_further() {
 fn a5_what_must_not_be_shown_is_taken_out() {
     let mut client = Client::new(1000);
     client.command(Expect::Mail, &[b"MAIL"]);
-    let input = b"550-5.1.8 <TOKEN@a> tokentoken\r\n550 5.1.8 tok\r\n";
-    client.input().extend_from_slice(input);
+    let token = "TOKEN234".repeat(8);
+    let input = format!("550-5.1.8 <{token}@a> no\r\n550 5.1.8 tok\r\n");
+    client.input().extend_from_slice(input.as_bytes());
     let (_, reply) = client.next_reply().unwrap().unwrap();
-    let cleaned = reply.clone().without(b"token");
-    assert_eq!(cleaned.text(), "<...@a> ...... tok");
+    let cleaned = reply.clone().without_tokens();
+    assert_eq!(cleaned.text(), "<...@a> no tok");
     assert_eq!((cleaned.code(), cleaned.status()), (550, reply.status()));
-    assert_eq!(reply.clone().without(b""), reply);
+    assert_eq!(cleaned.clone().without_tokens(), cleaned);
 }
 
 #[test]

@@ -36,14 +36,12 @@ impl Server {
             error,
             CommandError::ForwardPath(PathError::Address(_) | PathError::TooLong)
         );
-        match &self.options.bad_recipient {
-            Some(reply) if unreadable => {
-                let reply = reply.clone();
-                self.errors += 1;
-                self.answer(reply);
-            }
-            _ => self.answer(error.reply()),
+        if unreadable && self.options.unreadable_recipients {
+            self.may_recipient()?;
+            self.wait_for(Kind::Rcpt);
+            return Some(Event::UnreadableRecipient);
         }
+        self.answer(error.reply());
         (error == CommandError::Http).then(|| self.close(CloseReason::NotSmtp))
     }
 

@@ -21,7 +21,7 @@ fn options() -> ServerOptions {
         auth: true,
         xclient: false,
         lmtp: false,
-        bad_recipient: None,
+        unreadable_recipients: false,
     }
 }
 
@@ -113,6 +113,12 @@ impl Session {
                 self.server.reply(ok());
             }
             Event::Recipient { .. } => unreachable!("handled above"),
+            Event::UnreadableRecipient => {
+                self.events.push("unreadable".into());
+                let status = EnhancedStatus::of(5, 1, 1);
+                self.server
+                    .reply(Reply::new(550, status, "no such address"));
+            }
             Event::Data => self.server.reply(Reply::bare(354, "Go on")),
             Event::Body(bytes) => self
                 .events

@@ -91,14 +91,18 @@ fn prove(message: &str, vouching: &Vouching) -> Vec<Lesson> {
             }
         }
     };
+    let named = Named::of(
+        &report,
+        |address| key_of(&tenant, address),
+        |address| address.domain() == OWN_DOMAIN,
+    );
     lessons(&Case {
         report: &report,
         heading: &heading,
         digest: message.as_bytes(),
         bearer: "192.0.2.1",
         witness,
-        key: &key_of,
-        is_own: &|address| address.domain() == OWN_DOMAIN,
+        named: &named,
     })
 }
 
@@ -176,6 +180,27 @@ fn b2_a_report_about_one_recipient_is_about_them_whatever_it_names() {
     assert_eq!(lesson.source.host, "mx.example.net");
     let forwarded = &prove(&dsn(&[&gone("elsewhere@example.com")]), &of(B))[0];
     assert_eq!(forwarded.address, None, "the address of somebody else");
+}
+
+#[test]
+fn b2_mere_words_about_somebody_else_prove_nothing() {
+    let words = |text: &str| {
+        format!(
+            "From: MAILER-DAEMON@mx.example.net\r\nSubject: Delivery failed\r\n\
+             Auto-Submitted: auto-replied\r\n\r\n{text}\r\n"
+        )
+    };
+    let gone = |address: &str| {
+        words(&format!(
+            "Your message could not be delivered to the following recipient:\r\n\r\n\
+             <{address}>:\r\nNo such user here"
+        ))
+    };
+    check(&gone(B), &of(B), &[(B, "hard")]);
+    check(&gone("elsewhere@example.com"), &of(B), &[]);
+    // A code makes it a report of a mail server, which knows whom it forwarded to.
+    let coded = gone("elsewhere@example.com").replace("No such", "550 5.1.1 No such");
+    check(&coded, &of(B), &[(B, "hard")]);
 }
 
 #[test]

@@ -73,17 +73,22 @@ fn rfc2033_lhlo_is_unknown_where_lmtp_is_not_spoken() {
 
 #[test]
 fn b1_a_listener_may_hide_why_a_recipient_cannot_be_read() {
-    let status = EnhancedStatus::of(5, 1, 1);
     let mut session = Session::new(
         ServerOptions {
-            bad_recipient: Some(Reply::new(550, status, "no such address")),
+            unreadable_recipients: true,
             ..options()
         },
         false,
     );
-    session.send(b"EHLO c\r\n").send(b"MAIL FROM:<>\r\n");
-    session.codes();
     let long = format!("RCPT TO:<{}@example.net>\r\n", "a".repeat(70));
+    session.send(b"EHLO c\r\n").send(long.as_bytes());
+    assert_eq!(
+        session.codes(),
+        ["250", "503 5.5.1"],
+        "the order comes first"
+    );
+    session.send(b"MAIL FROM:<>\r\n");
+    session.codes();
     session.send(long.as_bytes());
     session.send(b"RCPT TO:<a b@example.net>\r\n");
     session.send(b"RCPT TO: <a@example.net>\r\n");

@@ -20,7 +20,7 @@ use super::classify::Refusal;
 use crate::mail::EnhancedStatus;
 use matcher::Matcher;
 use pattern::StatusPattern;
-use words::telling_words;
+use words::{said_of_addresses, telling_words};
 
 /// The rules that are built in, so that every gateway decides alike.
 const BUILT_IN: &str = include_str!("../../config/bounce-rules.toml");
@@ -95,7 +95,8 @@ impl Rules {
 
     /// The first rule that holds.
     pub(super) fn decide(&self, refusal: &Refusal<'_>) -> Option<Decision<'_>> {
-        let words = telling_words(refusal.text);
+        let mut words = telling_words(refusal.text);
+        words.push_str(&said_of_addresses(refusal.text));
         let mut found = self.matcher.find(&words);
         for host in refusal.hosts {
             found.providers |= self.provider_of(host);

@@ -6,7 +6,7 @@ use serde_spanned::Spanned;
 
 use super::file::{RuleProblem, Written, WrittenRule};
 use super::matcher::{GAP, MatcherBuilder};
-use super::words::telling_words;
+use super::words::{ADDRESS, telling_words};
 use super::{BUILT_IN, Rule, Rules, RulesError};
 use crate::bounce::classify::Refusal;
 use crate::bounce::codes::{reply_code_in, status_in};
@@ -163,7 +163,8 @@ impl<'a> Compiler<'a> {
         }
         for (index, phrase) in rule.any.iter().enumerate() {
             for piece in phrase.get_ref().split(GAP) {
-                if piece.is_empty() || telling_words(piece) != piece {
+                let plain = piece.strip_prefix(ADDRESS).unwrap_or(piece);
+                if plain.is_empty() || telling_words(plain) != plain {
                     let message = format!(
                         "`{piece}` can match nothing; write lower case, single spaces, no address and no code"
                     );

@@ -1,33 +1,67 @@
 //! The telling words of a text: lower case, single spaces, no addresses, no codes.
+//!
+//! What is said of an address is told again behind them, with `@` in the address's place: a server
+//! that says `<a@example.com> does not exist` leaves out what it is that does not.
 
 /// Octets of text that are looked at. What a server has to say stands at the beginning.
 const TEXT_LIMIT: usize = 4096;
+
+/// Stands for an address in what is said of it.
+pub(super) const ADDRESS: &str = "@ ";
+
+/// How many addresses are looked behind, and how many words are taken there.
+const ADDRESS_LIMIT: usize = 4;
+const WORD_LIMIT: usize = 5;
 
 /// The text in lower case with single spaces, without addresses and codes.
 ///
 /// Replies of several lines repeat the code in the middle of a sentence, and an address may
 /// contain anything, words of another rule for instance.
 pub(super) fn telling_words(text: &str) -> String {
-    let mut cut = text.len().min(TEXT_LIMIT);
-    while !text.is_char_boundary(cut) {
-        cut -= 1;
-    }
-    let mut words = String::with_capacity(cut);
-    for word in text[..cut].split_whitespace() {
+    let text = &text[..text.floor_char_boundary(TEXT_LIMIT)];
+    let mut words = String::with_capacity(text.len());
+    for word in text.split_whitespace() {
         let word = without_code(word);
-        if word.is_empty() || word.contains('@') {
-            continue;
-        }
-        if !words.is_empty() {
-            words.push(' ');
-        }
-        if word.is_ascii() && !word.contains('`') {
-            words.extend(word.bytes().map(|b| char::from(b.to_ascii_lowercase())));
-        } else {
-            push_lower(&mut words, word);
+        if !word.is_empty() && !word.contains('@') {
+            push(&mut words, word);
         }
     }
     words
+}
+
+/// What is said of the first addresses: each with the words that follow it, on a line of its own.
+pub(super) fn said_of_addresses(text: &str) -> String {
+    let text = &text[..text.floor_char_boundary(TEXT_LIMIT)];
+    let mut said = String::new();
+    let mut addresses = 0;
+    let mut left = 0;
+    for word in text.split_whitespace() {
+        let word = without_code(word);
+        if word.contains('@') {
+            addresses += 1;
+            if addresses > ADDRESS_LIMIT {
+                break;
+            }
+            said.push_str("\n@");
+            left = WORD_LIMIT;
+        } else if left > 0 && !word.is_empty() {
+            push(&mut said, word);
+            left -= 1;
+        }
+    }
+    said
+}
+
+/// Adds a word behind a space.
+fn push(words: &mut String, word: &str) {
+    if !words.is_empty() {
+        words.push(' ');
+    }
+    if word.is_ascii() && !word.contains('`') {
+        words.extend(word.bytes().map(|b| char::from(b.to_ascii_lowercase())));
+    } else {
+        push_lower(words, word);
+    }
 }
 
 /// Adds a word beyond ASCII, or one with quotes that stand for an apostrophe.
@@ -66,6 +100,15 @@ mod tests {
         );
         assert_eq!(telling_words("550-Invalid recipient"), "invalid recipient");
         assert_eq!(telling_words("ÄRGER doesn’t"), "ärger doesn't");
+    }
+
+    #[test]
+    fn what_is_said_of_an_address_is_told_again() {
+        assert_eq!(
+            said_of_addresses("550 <a@x.example>... Does not exist; 550 b@y.example not found"),
+            "\n@ does not exist;\n@ not found"
+        );
+        assert_eq!(said_of_addresses("550 no such user"), "");
     }
 
     #[test]

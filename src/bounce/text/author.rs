@@ -33,8 +33,9 @@ pub(super) enum Author {
 pub(super) fn author(fields: &[Field<'_>]) -> Author {
     let from = first(fields, "from").map(in_clear).unwrap_or_default();
     let subject = first(fields, "subject").map(in_clear).unwrap_or_default();
+    // Courier writes `<@>`, the null path in the form that a header demands.
     let is_empty = fields.iter().any(|field| {
-        field.name.eq_ignore_ascii_case("from") && bare_address(&field.value).is_empty()
+        field.name.eq_ignore_ascii_case("from") && matches!(bare_address(&field.value), "" | "@")
     });
     let is_daemon = is_empty || is_daemon(&from);
     let is_server = is_daemon || is_server(&from) || has_field(fields);

@@ -12,6 +12,8 @@ pub(super) const LOCAL_PARTS: &[&str] = &[
     "mailerdaemon",
     "post_master",
     "post-master",
+    "post_office",
+    "postoffice",
     "mdaemon",
     "mail.delivery.system",
     "mail-delivery-system",

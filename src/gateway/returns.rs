@@ -1,8 +1,8 @@
 //! The returns listener takes back what the world returns: bounces, complaints, wishes to be taken off.
 //!
-//! Who may be written to is decided by [`admission`]; what a report proves, and about whom, by
-//! [`proof`], which is pure. [`Intake`] reads a message and makes the record say what is proven; the
-//! listener, LMTP and the admin API share it. [`forwarding`] sends on what the sender wants to see.
+//! Who may be written to is decided by `admission`; what a report proves, and about whom, by
+//! `proof`, which is pure. [`Intake`] reads a message and makes the record say what is proven; the
+//! listener, LMTP and the admin API share it. `forwarding` sends on what the sender wants to see.
 //! Nothing is ever answered by mail (B8).
 
 mod admission;

@@ -14,6 +14,8 @@ pub mod tls;
 mod transport;
 pub mod upstream;
 mod wire;
+pub mod worker;
 
 pub use drain::Drain;
 pub use settings::{Context, Settings};
+pub use worker::Workers;

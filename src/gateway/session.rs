@@ -18,6 +18,7 @@ use super::auth::{Login, User};
 use super::relay::{Origin, Relay};
 use super::settings::{Context, Settings, SmtpRules, is_in};
 use super::wire::{Over, Patience, Wire};
+use super::worker::Worker;
 use crate::config::TlsMode;
 use crate::log::entry::Outcome;
 use crate::mail::{EnhancedStatus, ForwardPath, ReversePath};
@@ -34,6 +35,8 @@ use signing::Recording;
 /// One client's visit.
 pub(super) struct Session {
     context: Arc<Context>,
+    /// Whose connections we use.
+    worker: Arc<Worker>,
     settings: Arc<Settings>,
     rules: Arc<SmtpRules>,
     wire: Wire,
@@ -62,6 +65,7 @@ struct Current {
 impl Session {
     pub(super) fn new(
         context: Arc<Context>,
+        worker: Arc<Worker>,
         rules: Arc<SmtpRules>,
         stream: TcpStream,
         client: IpAddr,
@@ -84,6 +88,7 @@ impl Session {
             current: None,
             batch: Vec::new(),
             context,
+            worker,
             settings,
             rules,
         }
@@ -254,7 +259,11 @@ impl Session {
         let transaction = Transaction::new(id, path, parameters, Arc::clone(&self.policy));
         self.current = Some(Current {
             transaction,
-            relay: Relay::new(Arc::clone(&self.settings.upstream), self.origin()),
+            relay: Relay::new(
+                Arc::clone(&self.settings.upstream),
+                self.worker.home(),
+                self.origin(),
+            ),
             body: Body::None,
             recording: None,
         });

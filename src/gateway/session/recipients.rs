@@ -107,13 +107,13 @@ impl Session {
         let tenant = &current.transaction.policy.tenant;
         let keys: Vec<Option<RecipientKey>> = admitted
             .iter()
-            .map(|(_, path, _)| path.address().map(|a| self.context.ledger.key(tenant, a)))
+            .map(|(_, path, _)| path.address().map(|a| self.worker.ledger().key(tenant, a)))
             .collect();
         let asked: Vec<RecipientKey> = keys.iter().copied().flatten().collect();
         let begun = Instant::now();
         let mut findings = self
-            .context
-            .ledger
+            .worker
+            .ledger()
             .look_up(tenant, &asked)
             .await
             .into_iter();

@@ -1,5 +1,6 @@
 //! The gateway: sockets around the pure core. Listeners accept, sessions speak, the relay hands on.
 
+mod alarm;
 pub mod auth;
 pub mod drain;
 pub mod label_book;

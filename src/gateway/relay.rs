@@ -15,6 +15,7 @@ use super::worker::Home;
 use crate::smtp::{Reply, UpstreamReply};
 use crate::transaction::answers;
 
+pub(super) use envelope::Offered;
 pub(super) use message::Ending;
 
 /// The upstream's side of one client transaction.

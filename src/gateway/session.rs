@@ -98,7 +98,7 @@ impl Session {
 
     /// Speaks until the client leaves.
     pub(super) async fn run(mut self) {
-        if self.rules.tls == TlsMode::Implicit && self.handshake().await.is_err() {
+        if self.rules.tls == TlsMode::Implicit && Box::pin(self.handshake()).await.is_err() {
             return;
         }
         let hostname = Arc::clone(&self.settings.hostname);
@@ -134,11 +134,12 @@ impl Session {
         self.wire.wait().await
     }
 
+    /// What happens seldom is boxed, so that what happens for every message stays small.
     async fn handle(&mut self, event: Event) -> Result<(), Over> {
         match event {
-            Event::Hello { name, extended } => self.hello(name, extended).await,
-            Event::StartTls => self.start_tls().await?,
-            Event::Authenticate(credentials) => self.log_in(credentials).await,
+            Event::Hello { name, extended } => Box::pin(self.hello(name, extended)).await,
+            Event::StartTls => Box::pin(self.start_tls()).await?,
+            Event::Authenticate(credentials) => Box::pin(self.log_in(credentials)).await,
             Event::Xclient(said) => self.speak_for(said),
             Event::Mail { path, parameters } => self.mail(path, parameters).await,
             Event::Recipient { path, parameters } => {

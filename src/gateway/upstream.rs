@@ -187,7 +187,8 @@ impl Upstream {
     /// A new connection.
     pub(super) async fn connect(&self) -> Result<Connection, ConnectError> {
         let deadline = self.options.timeouts.connect;
-        let connecting = connect::connect(&self.options, &self.connector);
+        // Boxed: it needs five kilobytes, which every session would carry about and move all the time.
+        let connecting = Box::pin(connect::connect(&self.options, &self.connector));
         let connected = match tokio::time::timeout(deadline, connecting).await {
             Ok(connected) => connected,
             Err(_) => Err(ConnectError::Unreachable {

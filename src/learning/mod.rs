@@ -134,10 +134,10 @@ impl Learner {
         Ok(Learnt::Recorded(recorded.effect))
     }
 
-    /// Counts a message that was relayed to a recipient of this provider.
-    pub fn relayed(&self, tenant: &Tenant, provider: &str) {
+    /// Counts so many recipients of this provider to whom a message was relayed.
+    pub fn relayed(&self, tenant: &Tenant, provider: &str, recipients: usize) {
         if self.rules.load().brake.is_some() {
-            self.relayed.add(tenant, provider);
+            self.relayed.add(tenant, provider, recipients as u64);
         }
     }
 

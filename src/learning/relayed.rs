@@ -39,8 +39,8 @@ pub(super) struct Untold {
 }
 
 impl Relayed {
-    /// One message more to this provider, and to all of them together.
-    pub(super) fn add(&self, tenant: &Tenant, provider: &str) {
+    /// So many recipients more of this provider, and of all of them together.
+    pub(super) fn add(&self, tenant: &Tenant, provider: &str, recipients: u64) {
         let mut counts = lock(&self.counts);
         if !counts.contains_key(tenant) {
             counts.insert(tenant.clone(), HashMap::new());
@@ -50,9 +50,9 @@ impl Relayed {
         };
         for name in [ANY_PROVIDER, provider] {
             if let Some(count) = providers.get_mut(name) {
-                *count = count.saturating_add(1);
+                *count = count.saturating_add(recipients);
             } else if providers.len() < PROVIDER_LIMIT {
-                providers.insert(name.to_owned(), 1);
+                providers.insert(name.to_owned(), recipients);
             }
         }
     }
@@ -120,9 +120,9 @@ mod tests {
         let relayed = Relayed::default();
         let (one, other) = (Tenant::default(), Tenant::new("other").unwrap());
         for provider in ["example.com", "example.com", "example.net"] {
-            relayed.add(&one, provider);
+            relayed.add(&one, provider, 1);
         }
-        relayed.add(&other, "example.com");
+        relayed.add(&other, "example.com", 1);
         let batches = take(&relayed);
         let of = |tenant: &Tenant, provider: &str| -> u64 {
             let batches = batches.iter().filter(|batch| batch.tenant == *tenant);
@@ -141,16 +141,16 @@ mod tests {
     fn a_batch_is_bounded_and_stays_as_it_is_until_it_is_told() {
         let relayed = Relayed::default();
         let tenant = Tenant::default();
-        relayed.add(&tenant, "example.com");
+        relayed.add(&tenant, "example.com", 1);
         relayed.gather(NOW).unwrap();
         let first = relayed.first_untold().unwrap();
-        relayed.add(&tenant, "example.com");
+        relayed.add(&tenant, "example.com", 1);
         relayed.gather(NOW).unwrap();
         assert_eq!(relayed.first_untold().unwrap(), first);
         relayed.told(&first.id);
         assert_eq!(relayed.first_untold(), None);
         for number in 0..PROVIDER_LIMIT + 10 {
-            relayed.add(&tenant, &number.to_string());
+            relayed.add(&tenant, &number.to_string(), 1);
         }
         let batches = take(&relayed);
         assert!(batches.iter().all(|batch| batch.counts.len() <= BATCH));

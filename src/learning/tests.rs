@@ -222,7 +222,7 @@ async fn hosts_that_nobody_finds_are_counted_together() {
     assert!(!tell(10, "user_unknown").await, "a provider's own words");
     // Of much mail, a few are no fault of ours.
     for _ in 0..1000 {
-        place.learner.relayed(&tenant(), "example.net");
+        place.learner.relayed(&tenant(), "example.net", 1);
     }
     place.learner.tell_relayed().await.unwrap();
     let (tenant, by) = (tenant(), decided_by());

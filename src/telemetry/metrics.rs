@@ -120,14 +120,14 @@ impl Metrics {
         self.connections_refused.get_or_create(&labels).inc();
     }
 
-    /// A recipient was judged.
-    pub fn verdict(&self, stream: &str, verdict: Verdict, reason: Option<Reason>) {
+    /// So many recipients were judged alike.
+    pub fn verdicts(&self, stream: &str, verdict: Verdict, reason: Option<Reason>, count: usize) {
         let labels = Judged {
             stream: self.names.intern(stream),
             verdict: names::of_verdict(verdict),
             reason: reason.map_or("none", names::of_reason),
         };
-        self.recipients.get_or_create(&labels).inc();
+        self.recipients.get_or_create(&labels).inc_by(count as u64);
     }
 
     /// A transaction ended: `delivered`, `refused`, `aborted`, `indeterminate` or `discarded`.
@@ -387,8 +387,8 @@ mod tests {
         metrics.connection_opened("127.0.0.1:2525");
         metrics.connection_closed("127.0.0.1:2525");
         metrics.connection_refused("127.0.0.1:2525", "connection_limit");
-        metrics.verdict("campaign", Verdict::Reject, Some(Reason::OptOut));
-        metrics.verdict("campaign", Verdict::Relay, None);
+        metrics.verdicts("campaign", Verdict::Reject, Some(Reason::OptOut), 1);
+        metrics.verdicts("campaign", Verdict::Relay, None, 1);
         metrics.transaction("delivered");
         metrics.lookup(Duration::from_micros(150), 3, 1);
         metrics.upstream_connected();

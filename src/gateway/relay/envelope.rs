@@ -21,6 +21,15 @@ pub(in crate::gateway) struct Offered {
     pub(in crate::gateway) upstream_reply: Option<UpstreamReply>,
 }
 
+impl Offered {
+    /// Whether the upstream itself refused it.
+    pub(in crate::gateway) fn is_refused(&self) -> bool {
+        self.upstream_reply
+            .as_ref()
+            .is_some_and(|reply| !reply.is_positive())
+    }
+}
+
 impl Relay {
     /// Offers the recipients with these indices, in one write, and says what became of each.
     pub(in crate::gateway) async fn offer(

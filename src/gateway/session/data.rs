@@ -149,7 +149,7 @@ impl Session {
             Ok(labels) => labels,
             Err(reply) => return refuse(current, reply),
         };
-        if !open && let Err(ending) = self.open_late(current, &labels).await {
+        if !open && let Err(ending) = Box::pin(self.open_late(current, &labels)).await {
             return give_up(current, ending);
         }
         let unsubscribe = self.unsubscribe_field(&current.transaction, &labels).await;

@@ -8,6 +8,7 @@ use super::{Current, Session};
 use crate::gateway::relay::Ending;
 use crate::log::Entry;
 use crate::log::entry::Outcome;
+use crate::mail::Address;
 use crate::suppression::{Reason, Verdict};
 use crate::timestamp::Timestamp;
 use crate::transaction::{Fate, Recipient, Transaction};
@@ -48,17 +49,31 @@ impl Session {
         }
         let page = self.page(transaction, outcome, reply, upstream_reply);
         let tenant = &transaction.policy.tenant;
-        let mut entries = Vec::with_capacity(transaction.recipients.len());
-        for recipient in &transaction.recipients {
-            let entry = page.entry(recipient);
+        let entries: Vec<Entry> = transaction
+            .recipients
+            .iter()
+            .map(|recipient| page.entry(recipient))
+            .collect();
+        // One count for recipients of a kind that stand together: a message has many of them.
+        for alike in entries.chunk_by(|a, b| (a.verdict, a.reason) == (b.verdict, b.reason)) {
+            let stream = &transaction.stream.name;
             self.context
                 .metrics
-                .verdict(&transaction.stream.name, entry.verdict, entry.reason);
-            let delivered = entry.outcome == Some(Outcome::Delivered);
-            if let Some(address) = recipient.path.address().filter(|_| delivered) {
-                self.context.learner.relayed(tenant, address.domain());
+                .verdicts(stream, alike[0].verdict, alike[0].reason, alike.len());
+        }
+        if outcome == Outcome::Delivered {
+            let domain = |recipient: &Recipient| {
+                let address = recipient.path.address();
+                address.filter(|_| recipient.fate == Fate::Accepted).map(Address::domain)
+            };
+            for alike in transaction
+                .recipients
+                .chunk_by(|a, b| domain(a) == domain(b))
+            {
+                if let Some(domain) = domain(&alike[0]) {
+                    self.context.learner.relayed(tenant, domain, alike.len());
+                }
             }
-            entries.push(entry);
         }
         self.context.log.write(entries);
         self.context.metrics.transaction(name(transaction, outcome));

@@ -178,8 +178,9 @@ impl Session {
             self.sign_for(&mut current.transaction, indices).await;
         }
         let offered = current.relay.offer(&current.transaction, indices).await;
-        self.learn_from_refusals(&current.transaction, &offered)
-            .await;
+        if self.settings.learn_from_upstream && offered.iter().any(Offered::is_refused) {
+            Box::pin(self.learn_from_refusals(&current.transaction, &offered)).await;
+        }
         let mut heard = Vec::with_capacity(offered.len());
         for one in offered {
             let recipient = &mut current.transaction.recipients[one.index];
@@ -198,11 +199,8 @@ impl Session {
 
     /// All at once: a slow store must not make the client wait for one refusal after the other.
     async fn learn_from_refusals(&self, transaction: &Transaction, offered: &[Offered]) {
-        let refused = |one: &Offered| one.upstream_reply.as_ref().is_some_and(|r| !r.is_positive());
-        if !self.settings.learn_from_upstream || !offered.iter().any(refused) {
-            return;
-        }
-        let refusals = offered.iter().filter(|one| refused(one)).filter_map(|one| {
+        let refused = offered.iter().filter(|one| one.is_refused());
+        let refusals = refused.filter_map(|one| {
             let reply = one.upstream_reply.as_ref()?;
             Some(self.learn_from_refusal(transaction, one.index, reply))
         });

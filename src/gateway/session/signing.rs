@@ -27,7 +27,7 @@ impl Session {
         if !self.signs(transaction) {
             return;
         }
-        let tag = self.tag(transaction).await.unwrap_or(0);
+        let tag = Box::pin(self.tag(transaction)).await.unwrap_or(0);
         let subject = transaction.subject_of(indices);
         transaction.signed = self.sign(transaction, subject.as_ref(), tag);
     }
@@ -40,7 +40,7 @@ impl Session {
         }
         let before = transaction.signed.as_ref().map_or(0, |s| s.token.label);
         let tag = if before == 0 || transaction.is_labelled() {
-            self.tag(transaction).await.unwrap_or(before)
+            Box::pin(self.tag(transaction)).await.unwrap_or(before)
         } else {
             before
         };
@@ -148,7 +148,7 @@ impl Session {
             scope: scope.map(ToString::to_string),
             ..self.label(transaction)
         };
-        let tag = self.tag_of(transaction, label).await?;
+        let tag = Box::pin(self.tag_of(transaction, label)).await?;
         let (kind, tenant) = (TokenKind::Unsubscribe, &transaction.policy.tenant);
         let token = self.context.mint.token(kind, tenant, *key.as_bytes(), tag);
         let local_part = signer.sign(&token)?;

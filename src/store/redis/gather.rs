@@ -16,7 +16,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::link::Link;
 use super::super::generation::{Alarm, Generation};
-use super::{checked, name};
+use super::{checked, record_name};
 use crate::suppression::{RecipientKey, Tenant};
 
 /// Most questions of one round trip, so that no answer waits for thousands of others.
@@ -33,7 +33,7 @@ pub(super) struct Gatherer {
 /// The records that one session wants.
 #[derive(Debug)]
 struct Question {
-    names: Vec<String>,
+    names: Vec<Vec<u8>>,
     /// One value for each name; none when Redis did not answer.
     answer: oneshot::Sender<Option<Vec<Value>>>,
 }
@@ -55,7 +55,7 @@ impl Gatherer {
         keys: &[RecipientKey],
     ) -> Option<Vec<Value>> {
         let (answer, answered) = oneshot::channel();
-        let names = keys.iter().map(|key| name(tenant, key, "record")).collect();
+        let names = keys.iter().map(|key| record_name(tenant, key)).collect();
         self.questions.send(Question { names, answer }).ok()?;
         answered.await.ok()?
     }
@@ -94,7 +94,7 @@ impl Desk {
         let count: usize = questions.iter().map(|question| question.names.len()).sum();
         let mut commands = super::commands(count);
         for name in questions.iter().flat_map(|question| &question.names) {
-            commands.cmd("HGETALL").arg(name.as_bytes());
+            commands.cmd("HGETALL").arg(name);
         }
         let found = checked(&self.generation, &self.link, &commands, self.timeout).await;
         let mut values = match found {

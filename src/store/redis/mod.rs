@@ -361,5 +361,18 @@ fn name(tenant: &Tenant, key: &RecipientKey, what: &str) -> String {
     format!("sendgate:{{{tenant}:{key}}}:{what}")
 }
 
+/// The name of a record, as [`name`] makes it, without the machinery of formatting: it is made for
+/// every recipient of every message.
+fn record_name(tenant: &Tenant, key: &RecipientKey) -> Vec<u8> {
+    [
+        b"sendgate:{",
+        tenant.as_str().as_bytes(),
+        b":",
+        &key.digits(),
+        b"}:record",
+    ]
+    .concat()
+}
+
 #[cfg(test)]
 mod tests;

@@ -62,16 +62,10 @@ impl Session {
                 .verdicts(stream, alike[0].verdict, alike[0].reason, alike.len());
         }
         if outcome == Outcome::Delivered {
-            let domain = |recipient: &Recipient| {
-                let address = recipient.path.address();
-                address.filter(|_| recipient.fate == Fate::Accepted).map(Address::domain)
-            };
-            for alike in transaction
-                .recipients
-                .chunk_by(|a, b| domain(a) == domain(b))
-            {
-                if let Some(domain) = domain(&alike[0]) {
-                    self.context.learner.relayed(tenant, domain, alike.len());
+            let recipients = &transaction.recipients;
+            for alike in recipients.chunk_by(|a, b| provider(a) == provider(b)) {
+                if let Some(provider) = provider(&alike[0]) {
+                    self.context.learner.relayed(tenant, provider, alike.len());
                 }
             }
         }
@@ -167,6 +161,14 @@ impl Page<'_> {
             outcome: recipient.outcome(self.outcome),
         }
     }
+}
+
+/// Whose recipient the upstream took.
+fn provider(recipient: &Recipient) -> Option<&str> {
+    let address = recipient.path.address();
+    address
+        .filter(|_| recipient.fate == Fate::Accepted)
+        .map(Address::domain)
 }
 
 /// What the counter of transactions calls this one.

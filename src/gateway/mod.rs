@@ -2,6 +2,7 @@
 
 mod alarm;
 pub mod auth;
+mod buffers;
 pub mod drain;
 pub mod label_book;
 pub mod listener;

@@ -13,6 +13,7 @@ use parking::Idle;
 use secrecy::SecretString;
 use tokio_rustls::TlsConnector;
 
+use super::buffers;
 use super::tls::{self, TlsError};
 use super::worker::Home;
 use crate::config::{Security, UpstreamUrl};
@@ -223,6 +224,7 @@ impl Upstream {
     pub(super) fn give_back(&self, home: Home, mut connection: Connection) {
         if let Some(idle) = self.kept_at(home).filter(|_| connection.is_in_step()) {
             connection.needs_reset = true;
+            buffers::give_back(connection.client.output());
             connection.idle_since = Instant::now();
             idle.put(connection);
         }

@@ -6,7 +6,6 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bytes::BytesMut;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
@@ -14,15 +13,11 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::io::poll_read_buf;
 
 use super::alarm::{Alarm, Wait};
+use super::buffers;
 use super::drain::{Signals, Stage};
 use super::transport::Transport;
 use crate::mail::EnhancedStatus;
 use crate::smtp::{Event, Server};
-
-/// How much is read at once while commands are awaited.
-const COMMAND_READ_SIZE: usize = 4 * 1024;
-/// How much is read at once inside a body: a larger piece saves wake-ups on large messages.
-const BODY_READ_SIZE: usize = 64 * 1024;
 
 /// How long the client may take.
 #[derive(Debug, Clone, Copy)]
@@ -136,27 +131,17 @@ impl Wire {
     /// Waits for more input, no longer than the client may take.
     async fn read(&mut self) -> Read {
         let deadline = self.current_deadline(Instant::now());
-        if self.server.input().is_empty() && !self.server.in_body() {
-            // An idle session keeps no buffer: ten thousand of them must fit into memory.
-            *self.server.input() = BytesMut::new();
-        }
         let read = poll_fn(|context| self.poll_read(context, deadline)).await;
         self.busy_since = Instant::now();
         read
     }
 
     fn poll_read(&mut self, context: &mut Context<'_>, deadline: Instant) -> Poll<Read> {
-        let size = if self.server.in_body() {
-            BODY_READ_SIZE
-        } else {
-            COMMAND_READ_SIZE
-        };
-        let input = self.server.input();
-        input.reserve(size);
-        match poll_read_buf(Pin::new(&mut self.transport), context, input) {
+        match self.poll_input(context) {
             Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(Read::Closed),
             Poll::Ready(Ok(_)) => return Poll::Ready(Read::More),
-            Poll::Pending => {}
+            // Ten thousand sessions that wait must fit into memory.
+            Poll::Pending => buffers::give_back(self.server.input()),
         }
         match self.signals.poll_stage(context) {
             Stage::Over => return Poll::Ready(Read::Closed),
@@ -166,6 +151,20 @@ impl Wire {
         self.alarm
             .poll_due(context, deadline)
             .map(|()| Read::TooSlow)
+    }
+
+    fn poll_input(&mut self, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let in_body = self.server.in_body();
+        let input = self.server.input();
+        if !in_body {
+            return buffers::poll_read_lines(&mut self.transport, context, input);
+        }
+        if input.is_empty() {
+            buffers::lend(input);
+        }
+        // What is left of the piece before is an octet or two.
+        input.reserve(buffers::SPARE_SIZE / 4);
+        poll_read_buf(Pin::new(&mut self.transport), context, input)
     }
 
     fn current_deadline(&mut self, now: Instant) -> Instant {
@@ -215,7 +214,7 @@ impl Wire {
     /// reply on its way: they are read and thrown away, for a moment and within a limit.
     pub(super) async fn close(mut self) {
         let _ = self.flush().await;
-        let mut rest = vec![0; COMMAND_READ_SIZE];
+        let mut rest = vec![0; LINGER_SIZE];
         let farewell = async {
             // Under TLS this writes, and a client that does not read would hold us for ever.
             let _ = self.transport.shutdown().await;
@@ -231,6 +230,8 @@ impl Wire {
 
 /// How long a closing connection is read from.
 const LINGER: Duration = Duration::from_millis(500);
+/// How much at once.
+const LINGER_SIZE: usize = 4 * 1024;
 /// How often, so that a flood does not keep us.
 const LINGER_READS: usize = 64;
 

@@ -159,7 +159,7 @@ impl BodyReader {
             } else {
                 let end = memchr(b'\n', text).map_or(text.len(), |end| end + 1);
                 self.count(end);
-                if end < text.len() || text[end - 1] == b'\n' {
+                if text[end - 1] == b'\n' {
                     self.line_start = true;
                     self.line_length = 0;
                 }

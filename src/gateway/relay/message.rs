@@ -1,14 +1,16 @@
 //! The message: DATA, the body as it flows, and the one reply that decides (R1).
 
-use bytes::BufMut;
+use bytes::{BufMut, Bytes};
 
-use super::{Relay, Stage};
+use super::{Connection, Relay, Stage};
 use crate::log::entry::Outcome;
 use crate::smtp::{Expect, Reply, UpstreamReply};
 use crate::transaction::answers;
 
 /// How much of a body is gathered before it is written.
-const BLOCK_SIZE: usize = 64 * 1024;
+const BLOCK_SIZE: usize = 128 * 1024;
+/// A piece of a body from this size on is not copied.
+const COPY_LIMIT: usize = 8 * 1024;
 
 /// How a message ended.
 #[derive(Debug)]
@@ -64,14 +66,30 @@ impl Relay {
         })
     }
 
+    /// Adds a part of the header; it goes out with the next [`Self::flush`].
+    pub(in crate::gateway) fn send(&mut self, part: &[u8]) {
+        if let Some(connection) = &mut self.connection {
+            connection.client.output().put_slice(part);
+        }
+    }
+
     /// Adds a piece of the body; it goes out with the next [`Self::flush`], or at once when enough
     /// has gathered. While the upstream does not read, neither do we (W13).
-    pub(in crate::gateway) async fn send(&mut self, piece: &[u8]) {
+    ///
+    /// A large piece is written from where it was read: copying it would cost as much as reading it.
+    pub(in crate::gateway) async fn send_body(&mut self, piece: &Bytes) {
+        if self.connection.as_ref().is_some_and(Connection::has_tail) {
+            self.flush().await;
+        }
         let Some(connection) = &mut self.connection else {
             return;
         };
-        connection.client.output().put_slice(piece);
-        if connection.client.output().len() >= BLOCK_SIZE {
+        if piece.len() >= COPY_LIMIT {
+            connection.queue_tail(piece.clone());
+        } else {
+            connection.client.output().put_slice(piece);
+        }
+        if connection.unwritten() >= BLOCK_SIZE {
             self.flush().await;
         }
     }
@@ -104,9 +122,9 @@ impl Relay {
         let (None, Some(connection)) = (&self.failure, &mut self.connection) else {
             return self.lost_message();
         };
-        connection.client.output().put_slice(b".\r\n");
+        connection.queue_end();
         match connection.reply(patience).await {
-            Ok((_, reply)) if !connection.client.output().is_empty() => {
+            Ok((_, reply)) if connection.has_unwritten() => {
                 self.refused_early(reply);
                 self.lost_message()
             }

@@ -174,8 +174,8 @@ impl Returned<'_> {
             at: Timestamp::now(),
         }
         .encode(&mut received);
-        relay.send(&received).await;
-        relay.send(self.wire).await;
+        relay.send(&received);
+        relay.send(self.wire);
         relay.finish().await.reply
     }
 

@@ -114,7 +114,7 @@ impl Session {
                 }
             }
             Body::Relaying => {
-                current.relay.send(piece).await;
+                current.relay.send_body(piece).await;
                 check_relay(&mut current).await;
             }
             Body::Discarding(_, reader) => {
@@ -155,14 +155,14 @@ impl Session {
         let unsubscribe = self.unsubscribe_field(&current.transaction, &labels).await;
         let mut received = Vec::with_capacity(300);
         self.received(&current.transaction).encode(&mut received);
-        current.relay.send(&received).await;
+        current.relay.send(&received);
         for piece in labels::strip(header) {
-            current.relay.send(&piece).await;
+            current.relay.send(&piece);
         }
         if let Some(field) = unsubscribe {
-            current.relay.send(field.as_bytes()).await;
+            current.relay.send(field.as_bytes());
         }
-        current.relay.send(rest).await;
+        current.relay.send_body(rest).await;
         current.body = Body::Relaying;
         check_relay(current).await;
     }

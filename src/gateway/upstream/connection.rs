@@ -1,19 +1,19 @@
 //! A [`Connection`] is one connection to the upstream that is past EHLO, TLS and AUTH.
 
 use std::future::poll_fn;
-use std::io;
+use std::io::{self, IoSlice};
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
-use tokio_util::io::poll_read_buf;
+use bytes::{Buf, Bytes};
+use tokio::io::AsyncWrite;
 
 use crate::gateway::alarm::{Alarm, Wait};
+use crate::gateway::buffers;
 use crate::gateway::transport::Transport;
 use crate::smtp::{Client, ClientFault, Expect, Extensions, UpstreamReply};
 
-/// How much is read at once: replies are short.
-const READ_SIZE: usize = 4 * 1024;
 /// Longer than any wait, so that the first wait sets the alarm.
 const ALARM: Duration = Duration::from_secs(24 * 3600);
 
@@ -22,6 +22,10 @@ pub(in crate::gateway) struct Connection {
     transport: Transport,
     alarm: Alarm,
     pub(in crate::gateway) client: Client,
+    /// A piece of a body that goes out behind the client's output, without being copied there.
+    tail: Bytes,
+    /// What goes out behind that: the end of the data.
+    end: &'static [u8],
     /// What its EHLO offered.
     pub(in crate::gateway) extensions: Extensions,
     /// It was used before: RSET goes first (R12).
@@ -50,6 +54,8 @@ impl Connection {
             transport,
             alarm: Alarm::new(ALARM),
             client: Client::new(reply_limit),
+            tail: Bytes::new(),
+            end: b"",
             extensions,
             needs_reset: false,
             idle_since: Instant::now(),
@@ -58,7 +64,7 @@ impl Connection {
 
     /// Whether nothing is owed and nothing unasked has come.
     pub(super) fn is_in_step(&self) -> bool {
-        self.client.is_in_step()
+        self.client.is_in_step() && self.tail.is_empty() && self.end.is_empty()
     }
 
     /// Whether nothing has come while nothing was asked: a farewell, an end or a second reply to the
@@ -87,6 +93,31 @@ impl Connection {
             Some(Ok(_)) | None => {}
         }
         Ok(self.client.next_reply()?.map(|(_, reply)| reply))
+    }
+
+    /// Whether something is still to be written.
+    pub(in crate::gateway) fn has_unwritten(&mut self) -> bool {
+        !self.client.output().is_empty() || !self.tail.is_empty() || !self.end.is_empty()
+    }
+
+    /// How much waits to be written.
+    pub(in crate::gateway) fn unwritten(&mut self) -> usize {
+        self.client.output().len() + self.tail.len()
+    }
+
+    /// Puts a piece of a body behind what is queued, without copying it. There can be one.
+    pub(in crate::gateway) fn queue_tail(&mut self, piece: Bytes) {
+        self.tail = piece;
+    }
+
+    /// Whether there is one already.
+    pub(in crate::gateway) fn has_tail(&self) -> bool {
+        !self.tail.is_empty()
+    }
+
+    /// Puts the end of the data behind everything.
+    pub(in crate::gateway) fn queue_end(&mut self) {
+        self.end = b".\r\n";
     }
 
     /// Writes what is queued and reads until there is a reply.
@@ -119,7 +150,7 @@ impl Connection {
     ) -> Result<Option<UpstreamReply>, Lost> {
         let mut wait = Wait::new(patience);
         poll_fn(|context| {
-            while !self.client.output().is_empty() {
+            while self.has_unwritten() {
                 if self.poll_progress(context)?.is_pending() {
                     return self.poll_too_slow(context, &mut wait).map(Err);
                 }
@@ -169,13 +200,35 @@ impl Connection {
     }
 
     fn poll_write_all(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while !self.tail.is_empty() || !self.end.is_empty() {
+            let output: &[u8] = self.client.output();
+            let pieces = [output, &self.tail, self.end].map(IoSlice::new);
+            let transport = Pin::new(&mut self.transport);
+            match ready!(transport.poll_write_vectored(context, &pieces))? {
+                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                written => self.advance(written),
+            }
+        }
         self.transport.poll_write_all(context, self.client.output())
+    }
+
+    /// So many octets went out.
+    fn advance(&mut self, written: usize) {
+        let output = self.client.output();
+        let (of_output, rest) = shares(written, output.len());
+        output.advance(of_output);
+        let (of_tail, rest) = shares(rest, self.tail.len());
+        self.tail.advance(of_tail);
+        self.end = self.end.get(rest..).unwrap_or_default();
+        if self.tail.is_empty() {
+            // What is empty may still hold the buffer.
+            self.tail = Bytes::new();
+        }
     }
 
     fn poll_input(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let input = self.client.input();
-        input.reserve(READ_SIZE);
-        match poll_read_buf(Pin::new(&mut self.transport), context, input) {
+        match buffers::poll_read_lines(&mut self.transport, context, input) {
             Poll::Ready(Ok(0)) => Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into())),
             Poll::Ready(Ok(_)) => Poll::Ready(Ok(())),
             Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
@@ -184,9 +237,17 @@ impl Connection {
     }
 }
 
+/// How much of `amount` falls to the first `room`, and how much is left.
+const fn shares(amount: usize, room: usize) -> (usize, usize) {
+    if amount < room {
+        (amount, 0)
+    } else {
+        (room, amount - room)
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use bytes::BufMut;
     use tokio::io::AsyncWriteExt;
     use tokio::net::{TcpListener, TcpStream};
 
@@ -221,10 +282,10 @@ mod tests {
         let reset = Some(Duration::ZERO);
         socket2::SockRef::from(&upstream).set_linger(reset).unwrap();
         drop(upstream);
-        connection.client.output().put_slice(b".\r\n");
+        connection.queue_end();
         // The reset may overtake the reply; what must not be is a reply to a dot that was written.
         if connection.reply(PATIENCE).await.is_ok() {
-            assert!(!connection.client.output().is_empty());
+            assert!(connection.has_unwritten());
         }
     }
 }

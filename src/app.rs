@@ -73,7 +73,9 @@ impl App {
         let admin = bind_admin(config).await?;
         let log = start_log(config, &metrics)?;
         stores::establish(&stores.shared(), identity).await?;
-        let workers = Workers::start(config.workers(), |runtime| stores.ledger_at(runtime, &ledger))?;
+        let workers = Workers::start(config.workers(), |runtime| {
+            stores.ledger_at(runtime, &ledger)
+        })?;
 
         let context = Arc::new(Context {
             learner: Arc::new(Learner::new(

@@ -143,7 +143,10 @@ impl Renderer {
             entry.key = None;
         }
         // The same allocation is the same transaction; ids of two may be alike only after a restart.
-        let is_next = self.of.as_ref().is_some_and(|of| Arc::ptr_eq(of, &entry.id));
+        let is_next = self
+            .of
+            .as_ref()
+            .is_some_and(|of| Arc::ptr_eq(of, &entry.id));
         if !is_next {
             self.head.clear();
             write(&Head::of(&entry), &mut self.head);

@@ -54,6 +54,9 @@ impl Address {
     /// # Errors
     /// Says what keeps the text from having a canonical form.
     pub fn parse(mailbox: &str) -> Result<Self, AddressError> {
+        if let Some(plain) = Self::plain(mailbox) {
+            return Ok(plain);
+        }
         let (local, domain) = split(mailbox)?;
         if local.len() > LOCAL_PART_LIMIT + 2 || domain.len() > DOMAIN_LIMIT {
             return Err(AddressError::TooLong);
@@ -77,6 +80,16 @@ impl Address {
     #[must_use]
     pub fn domain(&self) -> &str {
         &self.text[self.at + 1..]
+    }
+
+    /// Nearly every address: ASCII, nothing quoted, nothing to be folded but the case of letters.
+    fn plain(mailbox: &str) -> Option<Self> {
+        let at = memchr::memchr(b'@', mailbox.as_bytes())?;
+        let (local, domain) = (&mailbox[..at], &mailbox[at + 1..]);
+        (is_plain_local_part(local) && is_plain_host_name(domain)).then(|| Self {
+            text: mailbox.to_ascii_lowercase().into_boxed_str(),
+            at,
+        })
     }
 
     fn join(local: &str, domain: &str) -> Result<Self, AddressError> {
@@ -251,12 +264,22 @@ fn canonical_literal(inner: &str) -> Result<String, AddressError> {
     parsed.map_err(|_| AddressError::Domain)
 }
 
+/// The ordinary case: a dot-atom of ASCII in which nothing could be a route.
+fn is_plain_local_part(text: &str) -> bool {
+    text.len() <= LOCAL_PART_LIMIT
+        && text.as_bytes().split(|&byte| byte == b'.').all(|atom| {
+            let letter = |byte: &u8| {
+                byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'+' | b'=')
+            };
+            !atom.is_empty() && atom.iter().all(letter)
+        })
+}
+
 /// The ordinary case, decided without Unicode tables: letters, digits, hyphens, underscores, and
 /// no label in an encoded form that would have to be checked.
 fn is_plain_host_name(text: &str) -> bool {
     text.len() < DOMAIN_LIMIT
-        && text.split('.').all(|label| {
-            let bytes = label.as_bytes();
+        && text.as_bytes().split(|&byte| byte == b'.').all(|bytes| {
             !bytes.is_empty()
                 && bytes.len() <= 63
                 && bytes

@@ -149,7 +149,11 @@ impl BodyReader {
     fn count_lines(&mut self, mut text: &[u8]) {
         while !text.is_empty() {
             // All lines that end in here are short enough, if the text up to here is.
-            let room = self.limits.text_line.saturating_sub(self.line_length).max(1);
+            let room = self
+                .limits
+                .text_line
+                .saturating_sub(self.line_length)
+                .max(1);
             let head = &text[..text.len().min(room)];
             if let Some(end) = memrchr(b'\n', head) {
                 self.count(end + 1);
@@ -220,12 +224,12 @@ fn is_plain(before: u8, block: &[u8]) -> bool {
         return true;
     };
     let odd = |before: u8, byte: u8| {
-        ((byte == b'\n') != (before == b'\r'))
-            | (byte == 0)
-            | ((before == b'\n') & (byte == b'.'))
+        ((byte == b'\n') != (before == b'\r')) | (byte == 0) | ((before == b'\n') & (byte == b'.'))
     };
     let pairs = block.iter().zip(rest);
-    let found = pairs.fold(0, |found, (&before, &byte)| found | u8::from(odd(before, byte)));
+    let found = pairs.fold(0, |found, (&before, &byte)| {
+        found | u8::from(odd(before, byte))
+    });
     found == 0 && !odd(before, first)
 }
 

@@ -228,7 +228,12 @@ impl<'a> Line<'a> {
             return Ok(Some(UpstreamReply { code, text }));
         }
         match arriving {
-            None => *arriving = Some(Arriving { code, text: self.text.to_vec() }),
+            None => {
+                *arriving = Some(Arriving {
+                    code,
+                    text: self.text.to_vec(),
+                })
+            }
             Some(before) if before.code != code => return Err(ClientFault::Malformed),
             Some(before) => {
                 before.text.push(b'\n');

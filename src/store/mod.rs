@@ -37,7 +37,7 @@ pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 pub trait Store: Lessons + Send + Sync + fmt::Debug {
     /// Says what is known of each key, in order, in one round trip.
     ///
-    /// It cannot fail: what the store does not answer, or answers with something that cannot be
+    /// It answers within the timeout it was opened with, counted from when it asks. It cannot fail: what the store does not answer, or answers with something that cannot be
     /// read, is [`Finding::Unavailable`] for the keys concerned (S1, S4). A store whose generation
     /// is not the one that was [expected](Self::expect_generation) answers that for every key.
     fn look_up<'a>(

@@ -154,8 +154,7 @@ impl Page<'_> {
             also: also.collect(),
             since: reason.and(judgement.since),
             observed,
-            reply: in_the_end(&self.reply, accepted)
-                .or_else(|| recipient.heard().map(Arc::from)),
+            reply: in_the_end(&self.reply, accepted).or_else(|| recipient.heard().map(Arc::from)),
             upstream_reply: in_the_end(&self.upstream_reply, recipient.fate == Fate::Accepted)
                 .or_else(|| at_rcpt().map(Arc::from)),
             outcome: recipient.outcome(self.outcome),

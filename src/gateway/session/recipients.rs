@@ -3,8 +3,8 @@
 use std::time::Instant;
 
 use super::{Current, Session};
-use crate::gateway::relay::Offered;
 use crate::bounce::{Effect, Refusal, classify_refusal};
+use crate::gateway::relay::Offered;
 use crate::learning::cause::host_named;
 use crate::learning::{Learnt, Source};
 use crate::mail::{Address, ForwardPath};

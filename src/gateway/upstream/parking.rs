@@ -6,6 +6,13 @@ use std::time::Duration;
 
 use super::connection::Connection;
 
+/// A connection that was used less long ago is at work, whoever uses it next.
+const MOMENT: Duration = Duration::from_secs(1);
+
+fn is_idle_for(connection: Option<&Connection>, time: Duration) -> bool {
+    connection.is_some_and(|connection| connection.idle_since.elapsed() >= time)
+}
+
 /// The kept connections, the longest idle first.
 pub(super) struct Idle {
     kept: Mutex<VecDeque<Connection>>,
@@ -33,12 +40,14 @@ impl Idle {
         }
     }
 
+    /// Keeps a connection. Beyond the limit another goes, unless all of them were in use a moment ago:
+    /// more sessions than the limit would else connect anew for every message.
     pub(super) fn put(&self, connection: Connection) {
         let mut kept = self.lock();
         if self.limit == 0 {
             return;
         }
-        if kept.len() >= self.limit {
+        if kept.len() >= self.limit && is_idle_for(kept.front(), MOMENT) {
             kept.pop_front();
         }
         kept.push_back(connection);
@@ -47,9 +56,8 @@ impl Idle {
     /// Drops those that were idle for too long; how many are left.
     pub(super) fn prune(&self) -> i64 {
         let mut kept = self.lock();
-        while kept
-            .front()
-            .is_some_and(|connection| connection.idle_since.elapsed() >= self.timeout)
+        while is_idle_for(kept.front(), self.timeout)
+            || (kept.len() > self.limit && is_idle_for(kept.front(), MOMENT))
         {
             kept.pop_front();
         }

@@ -14,8 +14,8 @@ use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::task::AbortOnDropHandle;
 
-use super::link::Link;
 use super::super::generation::{Alarm, Generation};
+use super::link::Link;
 use super::{checked, record_name};
 use crate::suppression::{RecipientKey, Tenant};
 

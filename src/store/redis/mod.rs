@@ -66,7 +66,11 @@ impl RedisStore {
     ///
     /// # Errors
     /// When the options cannot work.
-    pub fn beside(&self, options: &RedisOptions, runtime: &Handle) -> Result<Self, RedisConfigError> {
+    pub fn beside(
+        &self,
+        options: &RedisOptions,
+        runtime: &Handle,
+    ) -> Result<Self, RedisConfigError> {
         Self::connect(options, runtime, Arc::clone(&self.generation))
     }
 

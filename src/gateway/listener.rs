@@ -128,7 +128,8 @@ fn admit(
                 visit(stream).smtp(&context, &name, worker).await;
                 context.metrics.connection_closed(&name);
             };
-            tasks.spawn_on(carried, &runtime);
+            // Boxed, because a task is moved about ten times on its way to its place.
+            tasks.spawn_on(Box::pin(carried), &runtime);
         }
         Kind::Returns => context.drain.clone().spawn(async move {
             context.metrics.connection_opened(&name);

@@ -4,7 +4,7 @@
 //! without copying. Bytes are dot-stuffed as they came.
 
 use bytes::{Bytes, BytesMut};
-use memchr::memchr;
+use memchr::{memchr, memchr2};
 
 /// Collects the header at the front of a body.
 #[derive(Debug)]
@@ -43,19 +43,37 @@ impl HeaderReader {
     }
 
     /// Takes the next piece of the body.
-    pub fn push(&mut self, piece: &[u8]) -> HeaderStep {
-        self.held.extend_from_slice(piece);
-        while let Some(found) = memchr(b'\n', &self.held[self.line..]) {
-            let end = self.line + found + 1;
-            if !self.belongs(&self.held[self.line..end]) {
-                return self.finish();
-            }
-            self.line = end;
+    pub fn push(&mut self, piece: &Bytes) -> HeaderStep {
+        // Nearly always the first piece has all of the header, and then nothing is copied.
+        if self.held.is_empty() && self.ends_in(piece) && self.line <= self.limit {
+            let (header, rest) = (piece.slice(..self.line), piece.slice(self.line..));
+            self.line = 0;
+            return HeaderStep::Complete { header, rest };
+        }
+        let mut held = std::mem::take(&mut self.held);
+        held.extend_from_slice(piece);
+        let ends = self.ends_in(&held);
+        self.held = held;
+        if ends {
+            return self.finish();
         }
         if self.held.len() > self.limit {
             return HeaderStep::TooLarge;
         }
         HeaderStep::Incomplete
+    }
+
+    /// Goes on line by line; whether `text`, which is all that has come so far, has the end of the
+    /// header.
+    fn ends_in(&mut self, text: &[u8]) -> bool {
+        while let Some(found) = memchr(b'\n', &text[self.line..]) {
+            let end = self.line + found + 1;
+            if !self.belongs(&text[self.line..end]) {
+                return true;
+            }
+            self.line = end;
+        }
+        false
     }
 
     /// The body has ended: what is held is all there is.
@@ -103,6 +121,9 @@ impl Field<'_> {
     /// The value unfolded and trimmed, with what is not UTF-8 replaced.
     #[must_use]
     pub fn text(&self) -> String {
+        if memchr2(b'\r', b'\n', self.value).is_none() {
+            return String::from_utf8_lossy(self.value).trim().to_owned();
+        }
         let unfolded: Vec<u8> = self
             .value
             .iter()
@@ -170,7 +191,7 @@ mod tests {
             let mut outcome = None;
             let mut after = Vec::new();
             for piece in input.as_bytes().chunks(size) {
-                match (&outcome, reader.push(piece)) {
+                match (&outcome, reader.push(&Bytes::copy_from_slice(piece))) {
                     (Some(_), _) => after.extend_from_slice(piece),
                     (None, HeaderStep::Incomplete) => {}
                     (None, step) => outcome = Some(step),
@@ -215,8 +236,8 @@ mod tests {
     #[test]
     fn a_header_has_a_limit() {
         let mut reader = HeaderReader::new(10);
-        assert_eq!(reader.push(b"A: 12345"), HeaderStep::Incomplete);
-        assert_eq!(reader.push(b"678"), HeaderStep::TooLarge);
+        assert_eq!(reader.push(&Bytes::from_static(b"A: 12345")), HeaderStep::Incomplete);
+        assert_eq!(reader.push(&Bytes::from_static(b"678")), HeaderStep::TooLarge);
     }
 
     #[test]
@@ -240,7 +261,7 @@ mod tests {
             for piece in &input {
                 if done {
                     out.extend_from_slice(piece);
-                } else if let HeaderStep::Complete { header, rest } = reader.push(piece) {
+                } else if let HeaderStep::Complete { header, rest } = reader.push(&Bytes::copy_from_slice(piece)) {
                     let _ = fields(&header).count();
                     out.extend_from_slice(&header);
                     out.extend_from_slice(&rest);

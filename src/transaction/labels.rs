@@ -30,6 +30,8 @@ pub struct Labels {
     pub own_hops: usize,
     /// Whether it has a List-Unsubscribe of its own.
     pub has_unsubscribe: bool,
+    /// Whether it has control fields of ours, whose names we may not know.
+    pub has_controls: bool,
     /// Whether it has a DKIM-Signature, which covers no field that is added behind it.
     pub is_signed: bool,
 }
@@ -65,6 +67,14 @@ pub fn read(header: &[u8], hostname: &str) -> Result<Labels, LabelError> {
     let mut labels = Labels::default();
     let mut topic = None;
     for field in fields(header) {
+        // Most fields are none of these, and the first letter tells.
+        if !matches!(
+            field.name.first(),
+            Some(b'D' | b'L' | b'M' | b'R' | b'X' | b'd' | b'l' | b'm' | b'r' | b'x')
+        ) {
+            continue;
+        }
+        labels.has_controls |= is_control(field.name);
         if field.is("Received") {
             labels.hops += 1;
             labels.own_hops += usize::from(super::received::is_ours(&field.text(), hostname));
@@ -92,6 +102,13 @@ pub fn read(header: &[u8], hostname: &str) -> Result<Labels, LabelError> {
         labels.scopes.topic = Some(scope);
     }
     Ok(labels)
+}
+
+/// Whether this is a field for us, which never goes upstream.
+fn is_control(name: &[u8]) -> bool {
+    const PREFIX: &[u8] = b"X-Sendgate-";
+    name.get(..PREFIX.len())
+        .is_some_and(|start| start.eq_ignore_ascii_case(PREFIX))
 }
 
 fn set(label: &mut Option<String>, text: String, name: &'static str) -> Result<(), LabelError> {
@@ -139,7 +156,7 @@ pub fn strip(header: &Bytes) -> Vec<Bytes> {
     let mut pieces = Vec::with_capacity(2);
     let mut kept = 0;
     for field in fields(header) {
-        if field.name.len() >= 11 && field.name[..11].eq_ignore_ascii_case(b"X-Sendgate-") {
+        if is_control(field.name) {
             if kept < field.start {
                 pieces.push(header.slice(kept..field.start));
             }
@@ -169,6 +186,10 @@ mod tests {
         assert_eq!(labels.scopes.topic, Scope::topic("offers").ok());
         assert_eq!(labels.message_id.as_deref(), Some("<1@example.com>"));
         assert_eq!((labels.hops, labels.own_hops), (1, 1));
+        assert!(labels.has_controls);
+        let unknown = read(b"Subject: x\r\nx-sendgate-other: y\r\n", "gw").unwrap();
+        assert!(unknown.has_controls);
+        assert!(!read(b"X-Other: y\r\n", "gw").unwrap().has_controls);
     }
 
     #[test]

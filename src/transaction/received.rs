@@ -27,20 +27,23 @@ pub struct Received<'a> {
 impl Received<'_> {
     /// Writes the field with its line end.
     pub fn encode(&self, out: &mut impl bytes::BufMut) {
-        let literal = match self.client {
-            IpAddr::V4(address) => format!("[{address}]"),
-            IpAddr::V6(address) => format!("[IPv6:{address}]"),
+        let (tag, address) = match self.client {
+            IpAddr::V4(address) => ("", address.to_string()),
+            IpAddr::V6(address) => ("IPv6:", address.to_string()),
         };
-        let head = format!(
-            "Received: from {} ({literal})\r\n\tby {} (Sendgate) with {} id {}",
-            self.helo, self.hostname, self.with, self.id
-        );
-        out.put_slice(head.as_bytes());
+        for part in ["Received: from ", self.helo, " ([", tag, &address, "])\r\n\tby "] {
+            out.put_slice(part.as_bytes());
+        }
+        for part in [self.hostname, " (Sendgate) with ", self.with, " id ", self.id] {
+            out.put_slice(part.as_bytes());
+        }
         if let Some(path) = self.only {
             out.put_slice(b"\r\n\tfor ");
             out.put_slice(path.wire());
         }
-        out.put_slice(format!(";\r\n\t{}\r\n", self.at.rfc5322()).as_bytes());
+        out.put_slice(b";\r\n\t");
+        out.put_slice(self.at.rfc5322().as_bytes());
+        out.put_slice(b"\r\n");
     }
 }
 

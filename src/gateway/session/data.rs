@@ -156,8 +156,12 @@ impl Session {
         let mut received = Vec::with_capacity(300);
         self.received(&current.transaction).encode(&mut received);
         current.relay.send(&received);
-        for piece in labels::strip(header) {
-            current.relay.send(&piece);
+        if labels.has_controls {
+            for piece in labels::strip(header) {
+                current.relay.send(&piece);
+            }
+        } else {
+            current.relay.send(header);
         }
         if let Some(field) = unsubscribe {
             current.relay.send(field.as_bytes());

@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use crate::gateway::Context;
+use crate::gateway::upstream::Upstream;
 use crate::http::Readiness;
 
 /// How often.
@@ -23,11 +24,21 @@ pub(super) fn start(context: &Arc<Context>, readiness: &Arc<Readiness>, stop: &C
     }));
 }
 
+/// On a worker, so that the connection is kept where the next message is.
+async fn probe(context: &Context, upstream: &Arc<Upstream>) {
+    let (worker, upstream) = (Arc::clone(context.workers.first()), Arc::clone(upstream));
+    let runtime = worker.runtime().clone();
+    let probing = runtime.spawn(async move { upstream.probe(worker.home()).await });
+    if let Err(error) = probing.await {
+        tracing::debug!(%error, "the upstream was not asked what it offers");
+    }
+}
+
 async fn look_after(context: &Context, readiness: &Readiness) {
     let upstream = Arc::clone(&context.settings.load().upstream);
     upstream.close_idle();
     // Mail itself shows whether the upstream answers; it is only asked while nobody knows.
-    upstream.probe().await;
+    probe(context, &upstream).await;
     readiness.set_upstream_failing(upstream.is_failing());
     context
         .metrics

@@ -169,7 +169,7 @@ impl Session {
             return;
         }
         let secure = self.wire.server.is_secure();
-        let upstream = self.settings.upstream.extensions().await;
+        let upstream = self.settings.upstream.extensions(self.worker.home()).await;
         let limit = self.settings.limits.message_size_limit;
         let mut keywords = self.rules.keywords(upstream, limit, secure);
         if !secure && self.offers_start_tls() {
@@ -298,7 +298,7 @@ impl Session {
             None if needs_upstream => self
                 .settings
                 .upstream
-                .extensions()
+                .extensions(self.worker.home())
                 .await
                 .ok_or_else(crate::transaction::answers::upstream_unreachable)?,
             known => known.unwrap_or_default(),

@@ -155,25 +155,27 @@ impl Upstream {
     ///
     /// A smarthost that is down leaves us with what every server can do, after a short wait; while it
     /// is known to be down there is no wait, because the upkeep keeps trying.
-    pub async fn extensions(&self) -> Option<Extensions> {
+    ///
+    /// `home` is the caller's, which keeps the connection.
+    pub async fn extensions(&self, home: Home) -> Option<Extensions> {
         if let Some(known) = self.known_extensions() {
             return Some(known);
         }
         if !self.is_failing() {
-            let _ = tokio::time::timeout(PROBE_PATIENCE, self.probe()).await;
+            let _ = tokio::time::timeout(PROBE_PATIENCE, self.probe(home)).await;
         }
         self.known_extensions()
     }
 
-    /// Connects once and keeps the connection, if nobody knows yet what the upstream offers or the
+    /// Connects once and keeps the connection at `home`, if nobody knows yet what the upstream offers or the
     /// last try failed. Those who ask at the same time wait for the same answer.
-    pub async fn probe(&self) {
+    pub async fn probe(&self, home: Home) {
         let _one_at_a_time = self.probing.lock().await;
         if self.known_extensions().is_some() && !self.is_failing() {
             return;
         }
         if let Ok(connection) = self.connect().await {
-            self.give_back(Home::ELSEWHERE, connection);
+            self.give_back(home, connection);
         }
     }
 

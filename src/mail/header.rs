@@ -236,8 +236,14 @@ mod tests {
     #[test]
     fn a_header_has_a_limit() {
         let mut reader = HeaderReader::new(10);
-        assert_eq!(reader.push(&Bytes::from_static(b"A: 12345")), HeaderStep::Incomplete);
-        assert_eq!(reader.push(&Bytes::from_static(b"678")), HeaderStep::TooLarge);
+        assert_eq!(
+            reader.push(&Bytes::from_static(b"A: 12345")),
+            HeaderStep::Incomplete
+        );
+        assert_eq!(
+            reader.push(&Bytes::from_static(b"678")),
+            HeaderStep::TooLarge
+        );
     }
 
     #[test]

@@ -31,10 +31,23 @@ impl Received<'_> {
             IpAddr::V4(address) => ("", address.to_string()),
             IpAddr::V6(address) => ("IPv6:", address.to_string()),
         };
-        for part in ["Received: from ", self.helo, " ([", tag, &address, "])\r\n\tby "] {
+        for part in [
+            "Received: from ",
+            self.helo,
+            " ([",
+            tag,
+            &address,
+            "])\r\n\tby ",
+        ] {
             out.put_slice(part.as_bytes());
         }
-        for part in [self.hostname, " (Sendgate) with ", self.with, " id ", self.id] {
+        for part in [
+            self.hostname,
+            " (Sendgate) with ",
+            self.with,
+            " id ",
+            self.id,
+        ] {
             out.put_slice(part.as_bytes());
         }
         if let Some(path) = self.only {

@@ -76,7 +76,7 @@ fn transaction() -> Transaction {
 async fn e7_requiretls_is_worth_nothing_where_the_upstream_is_not_verified() {
     let replies = &["250-upstream\r\n250-8BITMIME\r\n250 REQUIRETLS"];
     let upstream = upstream(replies).await;
-    let offered = upstream.extensions().await.unwrap();
+    let offered = upstream.extensions(Home::ELSEWHERE).await.unwrap();
     assert!(offered.eight_bit_mime && !offered.require_tls);
 }
 

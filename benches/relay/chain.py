@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import resource
 import shutil
 import signal
 import socket
@@ -54,18 +55,67 @@ class Process:
 
     def resident(self) -> tuple[int, int]:
         """Resident and proportional set size, in octets."""
-        rss = pss = 0
-        for line in Path(f"/proc/{self.pid}/smaps_rollup").read_text().splitlines():
-            if line.startswith("Rss:"):
-                rss = int(line.split()[1]) * 1024
-            elif line.startswith("Pss:"):
-                pss = int(line.split()[1]) * 1024
-        return rss, pss
+        return resident_of(self.pid)
 
     def complaint(self) -> str:
         """The last lines of its standard error."""
         lines = self.errors.read_text(errors="replace").strip().splitlines()
         return "\n".join(lines[-8:])
+
+
+class Tree(Process):
+    """A program that works in its children: they all count."""
+
+    def cpu_seconds(self) -> float:
+        """CPU time of all processes. Those that ended are counted by whoever waited for them, in
+        ticks of 10 ms."""
+        tick = os.sysconf("SC_CLK_TCK")
+        total = 0.0
+        for pid in family(self.pid):
+            try:
+                total += time.clock_gettime((~pid << 3) | 2)
+                total += sum(map(int, stat_of(pid)[13:15])) / tick
+            except (OSError, IndexError):
+                continue
+        return total
+
+    def resident(self) -> tuple[int, int]:
+        """Resident and proportional set size of all processes, in octets."""
+        sizes = [resident_of(pid) for pid in family(self.pid)]
+        return sum(rss for rss, _ in sizes), sum(pss for _, pss in sizes)
+
+
+def family(pid: int) -> list[int]:
+    """A process and all that descend from it."""
+    found = [pid]
+    for parent in found:
+        try:
+            found += map(int, Path(f"/proc/{parent}/task/{parent}/children").read_text().split())
+        except OSError:
+            continue
+    return found
+
+
+def stat_of(pid: int) -> list[str]:
+    """The fields of /proc/PID/stat behind the name, from the state on; none if it has ended."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return []
+
+
+def resident_of(pid: int) -> tuple[int, int]:
+    """Resident and proportional set size of one process, in octets; nothing if it has ended."""
+    sizes = {"Rss:": 0, "Pss:": 0}
+    try:
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    except OSError:
+        lines = []
+    for line in lines:
+        name, *rest = line.split()
+        if name in sizes:
+            sizes[name] = int(rest[0]) * 1024
+    return sizes["Rss:"], sizes["Pss:"]
 
 
 @dataclass(frozen=True)
@@ -75,10 +125,20 @@ class Place:
     cores: frozenset[int]
     nice: int
     """Their priority; below 0 they go before everything else, which takes root."""
+    beside: frozenset[int] = frozenset()
+    """Where our own client and we run, if there are cores besides."""
 
     def take(self) -> None:
         """Moves the calling process there, out of reach of Ctrl-C: we stop it."""
-        os.sched_setaffinity(0, self.cores)
+        self.move(self.cores)
+
+    def take_beside(self) -> None:
+        """Moves the calling process out of the way of the chain, where there is room."""
+        self.move(self.beside or self.cores)
+
+    def move(self, cores: frozenset[int]) -> None:
+        """Takes these cores and the priority of the chain."""
+        os.sched_setaffinity(0, cores)
         if self.nice == 0:
             # In our session, because the kernel shares out time by session: on a busy machine a
             # chain of more processes would get more of it.
@@ -88,6 +148,28 @@ class Place:
         os.setpriority(os.PRIO_PROCESS, 0, self.nice)
         if AUTOGROUP.exists():
             AUTOGROUP.write_text(str(self.nice))
+
+
+def choose_place(first: int | None, count: int, nice: int) -> Place:
+    """`count` cores for the chain, from the `first` on; we leave them if there are others."""
+    available = sorted(os.sched_getaffinity(0))
+    if first is not None and first not in available:
+        raise BenchError(f"--core {first}, but only {available} may be used here")
+    if len(available) < count:
+        raise BenchError(f"--cores {count}, but only {len(available)} may be used here")
+    start = 0 if first is None else available.index(first)
+    turned = available[start:] + available[:start]
+    place = Place(frozenset(turned[:count]), nice, frozenset(turned[count:]))
+    if place.beside:
+        os.sched_setaffinity(0, place.beside)
+    return place
+
+
+def raise_file_limit() -> int:
+    """Lets us and what we start open as many files as the system allows; answers how many."""
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return hard
 
 
 class Chain:
@@ -108,8 +190,10 @@ class Chain:
             stop(process)
         shutil.rmtree(self.directory, ignore_errors=True)
 
-    def start(self, name: str, argv: list[str]) -> Process:
-        """Starts a program at the place of the chain."""
+    def start(
+        self, name: str, argv: list[str], beside: bool = False, kind: type[Process] = Process
+    ) -> Process:
+        """Starts a program at the place of the chain, or beside it."""
         output = self.directory / f"{name}.out"
         errors = self.directory / f"{name}.err"
         with output.open("wb") as out, errors.open("wb") as err:
@@ -119,9 +203,9 @@ class Chain:
                 stdout=out,
                 stderr=err,
                 cwd=self.directory,
-                preexec_fn=self.place.take,
+                preexec_fn=self.place.take_beside if beside else self.place.take,
             )
-        process = Process(name, popen, output, errors)
+        process = kind(name, popen, output, errors)
         self.processes.append(process)
         return process
 

@@ -14,12 +14,10 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from process import Process
+
 START_TIMEOUT = 20.0
 """Seconds until a server must answer."""
-
-STOP_TIMEOUT = 5.0
-"""Seconds between SIGTERM and SIGKILL."""
-
 
 AUTOGROUP = Path("/proc/self/autogroup")
 """The priority of a session among sessions, where the kernel groups by them."""
@@ -27,95 +25,6 @@ AUTOGROUP = Path("/proc/self/autogroup")
 
 class BenchError(Exception):
     """Something that a measurement cannot go on with; the text tells what to do."""
-
-
-@dataclass
-class Process:
-    """One started program."""
-
-    name: str
-    popen: subprocess.Popen
-    output: Path
-    """Its standard output."""
-    errors: Path
-    """Its standard error."""
-
-    @property
-    def pid(self) -> int:
-        """The process id."""
-        return self.popen.pid
-
-    def cpu_seconds(self) -> float:
-        """CPU time used so far by all its threads, also those that ended.
-
-        This is the process's CPU clock, which counts nanoseconds; /proc/PID/stat counts ticks of
-        10 ms. The number of the clock is the kernel's (~pid << 3 | CPUCLOCK_SCHED).
-        """
-        return time.clock_gettime((~self.pid << 3) | 2)
-
-    def resident(self) -> tuple[int, int]:
-        """Resident and proportional set size, in octets."""
-        return resident_of(self.pid)
-
-    def complaint(self) -> str:
-        """The last lines of its standard error."""
-        lines = self.errors.read_text(errors="replace").strip().splitlines()
-        return "\n".join(lines[-8:])
-
-
-class Tree(Process):
-    """A program that works in its children: they all count."""
-
-    def cpu_seconds(self) -> float:
-        """CPU time of all processes. Those that ended are counted by whoever waited for them, in
-        ticks of 10 ms."""
-        tick = os.sysconf("SC_CLK_TCK")
-        total = 0.0
-        for pid in family(self.pid):
-            try:
-                total += time.clock_gettime((~pid << 3) | 2)
-                total += sum(map(int, stat_of(pid)[13:15])) / tick
-            except (OSError, IndexError):
-                continue
-        return total
-
-    def resident(self) -> tuple[int, int]:
-        """Resident and proportional set size of all processes, in octets."""
-        sizes = [resident_of(pid) for pid in family(self.pid)]
-        return sum(rss for rss, _ in sizes), sum(pss for _, pss in sizes)
-
-
-def family(pid: int) -> list[int]:
-    """A process and all that descend from it."""
-    found = [pid]
-    for parent in found:
-        try:
-            found += map(int, Path(f"/proc/{parent}/task/{parent}/children").read_text().split())
-        except OSError:
-            continue
-    return found
-
-
-def stat_of(pid: int) -> list[str]:
-    """The fields of /proc/PID/stat behind the name, from the state on; none if it has ended."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return []
-
-
-def resident_of(pid: int) -> tuple[int, int]:
-    """Resident and proportional set size of one process, in octets; nothing if it has ended."""
-    sizes = {"Rss:": 0, "Pss:": 0}
-    try:
-        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
-    except OSError:
-        lines = []
-    for line in lines:
-        name, *rest = line.split()
-        if name in sizes:
-            sizes[name] = int(rest[0]) * 1024
-    return sizes["Rss:"], sizes["Pss:"]
 
 
 @dataclass(frozen=True)
@@ -187,7 +96,7 @@ class Chain:
 
     def __exit__(self, *_: object) -> None:
         for process in reversed(self.processes):
-            stop(process)
+            process.stop()
         shutil.rmtree(self.directory, ignore_errors=True)
 
     def start(
@@ -239,18 +148,6 @@ def answers(port: int, ask: bytes, expected: bytes) -> bool:
             return answer.startswith(expected)
     except OSError:
         return False
-
-
-def stop(process: Process) -> None:
-    """SIGTERM, and SIGKILL if that is not enough."""
-    if process.popen.poll() is not None:
-        return
-    process.popen.terminate()
-    try:
-        process.popen.wait(STOP_TIMEOUT)
-    except subprocess.TimeoutExpired:
-        process.popen.kill()
-        process.popen.wait()
 
 
 def free_port() -> int:

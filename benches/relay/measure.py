@@ -12,9 +12,10 @@ from collections import Counter
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
-from chain import BenchError, Chain, Place, Process, find_tool
-from hops import WITHOUT_PIPELINING, Hop, start_hop, start_sink
+from chain import BenchError, Chain, Place, find_tool
+from hops import SHARE, WITHOUT_PIPELINING, Hop, start_hop, start_sink
 from load import Load
+from process import Process
 from scenarios import Scenario
 
 RUN_TIMEOUT = 90.0
@@ -229,8 +230,10 @@ def verify(hop_name: str, place: Place, binary: Path) -> None:
     message. Raises BenchError if any is.
     """
     modes = [None] if hop_name in WITHOUT_PIPELINING else [None, "pipelined", "chained"]
+    messages = max(int(200 * SHARE.get(hop_name, 1.0)), 20)
     for mode in modes:
-        verify_mode(Scenario("verify", 10_240, True, 50, 20, 200, mode), hop_name, place, binary)
+        scenario = Scenario("verify", 10_240, True, 50, 20, messages, mode)
+        verify_mode(scenario, hop_name, place, binary)
 
 
 def verify_mode(scenario: Scenario, hop_name: str, place: Place, binary: Path) -> None:

@@ -9,7 +9,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from chain import BenchError, Chain, Process, Tree, find_tool, free_port
+from chain import BenchError, Chain, find_tool, free_port
+from process import Process, Tree
 
 SERVICES = """
 127.0.0.1:{port} inet n - n - - smtpd

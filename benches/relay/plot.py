@@ -64,12 +64,22 @@ def draw_panel(panel: Panel, y: int) -> tuple[list[str], int]:
     parts = [text(24, y + 4, panel.title, size=14, weight=600), *legend(panel, y + 24)]
     frame = Frame(y + 44, panel)
     parts += frame.grid()
-    for number, (name, values) in enumerate(panel.series.items()):
-        parts += frame.bars(number, name, values) if panel.bars else frame.line(name, values)
-    parts += frame.reference()
-    bottom = frame.bottom + 22
-    for label, place in zip(panel.labels, range(len(panel.labels))):
-        parts.append(text(frame.middle(place), bottom - 3, label, size=11, anchor="middle"))
+    values_above = []
+    for place, (name, values) in enumerate(panel.series.items()):
+        if panel.bars:
+            bars, above = frame.bars(place, name, values)
+            parts += bars
+            values_above += above
+        else:
+            parts += frame.line(name, values)
+    # The numbers stand over the line, where it crosses them.
+    parts += [*frame.reference(), *values_above]
+    bottom = frame.bottom + 3
+    for row in label_rows(panel.labels, frame.pitch):
+        bottom += 16
+        for place, label in enumerate(row):
+            parts.append(text(frame.middle(place), bottom, label, size=11, anchor="middle"))
+    bottom += 4
     if panel.below:
         bottom += 19
         middle = (MARGIN_LEFT + WIDTH - MARGIN_RIGHT) / 2
@@ -116,15 +126,18 @@ class Frame:
         )
         return [segment(y, INK, 'stroke-dasharray="6 4" stroke-width="1.5"'), label]
 
-    def bars(self, number_of: int, name: str, values: list[float | None]) -> list[str]:
-        """The bars of one series, each with its value above."""
+    def bars(
+        self, series: int, name: str, values: list[float | None]
+    ) -> tuple[list[str], list[str]]:
+        """The bars of one series, and the values above them."""
         count = len(self.panel.series)
         width = min(self.pitch * 0.8 / count, 44)
-        parts = []
+        size = min(10, width / 2)
+        parts, above = [], []
         for place, value in enumerate(values):
             if value is None:
                 continue
-            x = self.middle(place) + (number_of - count / 2) * width
+            x = self.middle(place) + (series - count / 2) * width
             y = self.height(value)
             title = escape(f"{name}, {self.panel.labels[place]}: {number(value)}")
             parts.append(
@@ -132,10 +145,10 @@ class Frame:
                 f'height="{self.bottom - y:.1f}" fill="{colour(self.panel, name)}">'
                 f"<title>{title}</title></rect>"
             )
-            parts.append(
-                text(x + width / 2, y - 4, number(value), size=min(10, width / 2), anchor="middle")
+            above.append(
+                text(x + width / 2, y - 4, number(value), size, anchor="middle", halo=True)
             )
-        return parts
+        return parts, above
 
     def line(self, name: str, values: list[float | None]) -> list[str]:
         """The line of one series, broken where there is no value."""
@@ -193,12 +206,26 @@ def text(
     fill: str = INK,
     weight: int = 400,
     anchor: str = "start",
+    halo: bool = False,
 ) -> str:
-    """A line of text."""
-    return (
-        f'<text x="{x:.1f}" y="{y:.1f}" font-size="{size:g}" font-weight="{weight}" '
-        f'fill="{fill}" text-anchor="{anchor}">{escape(words)}</text>'
-    )
+    """A line of text; with a halo it can be read on top of a line."""
+    where = f'x="{x:.1f}" y="{y:.1f}" font-size="{size:g}" text-anchor="{anchor}"'
+    drawn = f'<text {where} font-weight="{weight}" fill="{fill}">{escape(words)}</text>'
+    around = f'<text {where} stroke="#ffffff" stroke-width="3">{escape(words)}</text>'
+    return around + drawn if halo else drawn
+
+
+def label_rows(labels: list[str], pitch: float) -> list[list[str]]:
+    """The labels in one line, or in two where they would run into each other."""
+    if max(map(len, labels), default=0) * 6.4 < pitch:
+        return [labels]
+    rows: list[list[str]] = [[], []]
+    for label in labels:
+        words = label.split()
+        half = len(words) // 2
+        rows[0].append(" ".join(words[:half]))
+        rows[1].append(" ".join(words[half:]))
+    return rows
 
 
 def wrapped(words: str, width: int) -> list[str]:

@@ -101,6 +101,7 @@ class Client:
         self.done = 0
         self.deadline = 0.0
         self.began = self.ended = self.cpu = 0.0
+        self.waiting: list[Session] = []
         self.sessions = [connect(load.port) for _ in range(load.sessions)]
 
     def run(self) -> None:
@@ -115,7 +116,8 @@ class Client:
         cpu = time.process_time()
         self.began = time.monotonic()
         self.deadline = self.began + (self.load.seconds or 0.0)
-        for session in self.sessions:
+        self.waiting = self.sessions[self.load.at_once :]
+        for session in self.sessions[: self.load.at_once]:
             session.begin(poll)
         self.serve(poll)
         self.cpu = time.process_time() - cpu
@@ -134,6 +136,8 @@ class Client:
                     session.flush(poll)
                 if not event & ~select.EPOLLOUT or not session.receive(self.counts):
                     continue
+                if self.waiting:
+                    self.waiting.pop().begin(poll)
                 try:
                     session.begin(poll)
                 except StopIteration:
@@ -238,6 +242,7 @@ def arguments() -> Load:
     add("--recipients", type=int, default=1, help="for each message")
     add("--hits", type=int, default=0, help="how many of them are on record and must be refused")
     add("--records", type=int, default=0, help="how many are on record")
+    add("--at-once", type=int, default=100, metavar="N", help="how many sessions begin together")
     load = Load(**vars(parser.parse_args()))
     if load.mode != "idle" and (load.messages is None) == (load.seconds is None):
         parser.error("give either --messages or --seconds")

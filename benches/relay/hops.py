@@ -8,6 +8,7 @@ from pathlib import Path
 
 from chain import BenchError, Chain, find_tool, free_port
 from peers import start_aiosmtpd, start_postfix
+from plot import GREY
 from process import Process
 
 HOPS = ["direct", "haproxy", "redis", "embedded"]
@@ -24,6 +25,9 @@ LABELS = {
     "postfix": "Postfix, access table",
     "aiosmtpd": "aiosmtpd, Redis",
 }
+
+COLOURS_OF = dict(zip(LABELS.values(), [GREY, "#009E73", "#0072B2", "#E69F00", "#CC79A7", "#D55E00"]))
+"""In every plot."""
 
 SENDGATE = ["redis", "embedded"]
 

@@ -35,6 +35,8 @@ class Load:
     """How many of them are on record and must be refused."""
     records: int = 0
     """How many are on record."""
+    at_once: int = 100
+    """Sessions that begin together; each of the others follows when one has made progress."""
 
     def arguments(self) -> list[str]:
         """The command line that makes this load."""
@@ -42,7 +44,7 @@ class Load:
             word
             for name, value in vars(self).items()
             if value is not None
-            for word in (f"--{name}", str(value))
+            for word in (f"--{name.replace('_', '-')}", str(value))
         ]
 
 

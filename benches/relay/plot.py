@@ -6,16 +6,17 @@ people with any colour vision tell apart (Okabe and Ito).
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from html import escape
-from math import floor, log10
+
+from axis import Axis
+from svg import FAINT, FONT, GRID, INK, number, text, wrapped
 
 WIDTH = 1080
 MARGIN_LEFT, MARGIN_RIGHT = 84, 24
 PLOT_HEIGHT = 240
+GREY = "#8c959f"
 COLOURS = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00"]
-INK, FAINT, GRID = "#24292f", "#57606a", "#d8dee4"
-FONT = "-apple-system, 'Segoe UI', Helvetica, Arial, sans-serif"
 
 
 @dataclass
@@ -31,23 +32,30 @@ class Panel:
     line_label: str = ""
     below: str = ""
     """What the labels are."""
-    colours: dict[str, str] = field(default_factory=dict)
+    powers: bool = False
+    """Whether the values are shown in powers of ten; not for bars, which begin at 0."""
 
-    def top(self) -> float:
-        """The highest value to show."""
-        values = [v for row in self.series.values() for v in row if v is not None]
-        return max([*values, self.line_at or 0.0], default=0.0) or 1.0
+    def values(self) -> list[float]:
+        """All that is shown."""
+        shown = [v for row in self.series.values() for v in row if v is not None]
+        return [*shown, self.line_at] if self.line_at is not None else shown
 
 
-def draw(title: str, notes: list[str], panels: list[Panel]) -> str:
-    """The picture: title, notes (date, machine, versions), and one panel below the other."""
+def draw(
+    title: str, notes: list[str], panels: list[Panel], known: dict[str, str] | None = None
+) -> str:
+    """The picture: title, notes (date, machine, versions), and one panel below the other.
+
+    `known` are colours of series that have the same in every picture.
+    """
+    paints = colours_of(panels, known or {})
     parts = [text(24, 34, title, size=19, weight=600)]
     y = 56
     for note in (line for long in notes for line in wrapped(long, 150)):
         parts.append(text(24, y, note, size=12, fill=FAINT))
         y += 17
     for panel in panels:
-        drawn, y = draw_panel(panel, y + 22)
+        drawn, y = draw_panel(panel, y + 22, paints)
         parts += drawn
     height = y + 14
     head = (
@@ -59,10 +67,11 @@ def draw(title: str, notes: list[str], panels: list[Panel]) -> str:
     return "\n".join([head, ground, *parts, "</svg>"]) + "\n"
 
 
-def draw_panel(panel: Panel, y: int) -> tuple[list[str], int]:
+def draw_panel(panel: Panel, y: int, paints: dict[str, str]) -> tuple[list[str], int]:
     """A panel whose upper edge is at `y`, and where its lower edge is."""
-    parts = [text(24, y + 4, panel.title, size=14, weight=600), *legend(panel, y + 24)]
-    frame = Frame(y + 44, panel)
+    names, y_below = legend(panel, y + 24, paints)
+    parts = [text(24, y + 4, panel.title, size=14, weight=600), *names]
+    frame = Frame(y_below, panel, paints)
     parts += frame.grid()
     values_above = []
     for place, (name, values) in enumerate(panel.series.items()):
@@ -90,11 +99,10 @@ def draw_panel(panel: Panel, y: int) -> tuple[list[str], int]:
 class Frame:
     """The place of a panel's values."""
 
-    def __init__(self, top: int, panel: Panel):
-        self.panel = panel
+    def __init__(self, top: int, panel: Panel, paints: dict[str, str]):
+        self.panel, self.paints = panel, paints
         self.above, self.bottom = top, top + PLOT_HEIGHT
-        self.step = nice_step(panel.top() * 1.08)
-        self.ticks = int(panel.top() * 1.08 / self.step) + 1
+        self.axis = Axis(panel.values(), panel.powers)
         self.pitch = (WIDTH - MARGIN_LEFT - MARGIN_RIGHT) / max(len(panel.labels), 1)
 
     def middle(self, place: int) -> float:
@@ -103,17 +111,15 @@ class Frame:
 
     def height(self, value: float) -> float:
         """Where a value stands."""
-        return self.bottom - PLOT_HEIGHT * value / (self.step * self.ticks)
+        return self.bottom - PLOT_HEIGHT * self.axis.share(value)
 
     def grid(self) -> list[str]:
         """The horizontal lines and their numbers."""
         parts = []
-        for tick in range(self.ticks + 1):
-            y = self.height(tick * self.step)
-            parts.append(segment(y, GRID if tick else FAINT))
-            parts.append(
-                text(MARGIN_LEFT - 8, y + 4, number(tick * self.step), size=11, anchor="end")
-            )
+        for place, tick in enumerate(self.axis.ticks):
+            y = self.height(tick)
+            parts.append(segment(y, GRID if place else FAINT))
+            parts.append(text(MARGIN_LEFT - 8, y + 4, number(tick), size=11, anchor="end"))
         return parts
 
     def reference(self) -> list[str]:
@@ -142,7 +148,7 @@ class Frame:
             title = escape(f"{name}, {self.panel.labels[place]}: {number(value)}")
             parts.append(
                 f'<rect x="{x + 1:.1f}" y="{y:.1f}" width="{width - 2:.1f}" '
-                f'height="{self.bottom - y:.1f}" fill="{colour(self.panel, name)}">'
+                f'height="{self.bottom - y:.1f}" fill="{self.paints[name]}">'
                 f"<title>{title}</title></rect>"
             )
             above.append(
@@ -152,7 +158,7 @@ class Frame:
 
     def line(self, name: str, values: list[float | None]) -> list[str]:
         """The line of one series, broken where there is no value."""
-        paint = colour(self.panel, name)
+        paint = self.paints[name]
         pieces: list[list[str]] = [[]]
         parts = []
         for place, value in enumerate(values):
@@ -174,45 +180,33 @@ class Frame:
         return [*lines, *parts]
 
 
-def legend(panel: Panel, y: int) -> list[str]:
-    """A square and a name for each series, in one line."""
+def legend(panel: Panel, y: int, paints: dict[str, str]) -> tuple[list[str], int]:
+    """A square and a name for each series, and where the lines of them end."""
     parts = []
     x = MARGIN_LEFT
     for name in panel.series:
-        paint = colour(panel, name)
+        width = 40 + round(6.4 * len(name))
+        if x > MARGIN_LEFT and x + width > WIDTH:
+            x, y = MARGIN_LEFT, y + 19
+        paint = paints[name]
         parts.append(f'<rect x="{x}" y="{y - 9}" width="11" height="11" fill="{paint}"/>')
         parts.append(text(x + 17, y, name, size=12))
-        x += 40 + round(6.4 * len(name))
-    return parts
+        x += width
+    return parts, y + 20
 
 
-def colour(panel: Panel, name: str) -> str:
-    """The colour of a series: the one it has in every panel, or the next."""
-    own = list(panel.series).index(name)
-    return panel.colours.get(name, COLOURS[own % len(COLOURS)])
+def colours_of(panels: list[Panel], known: dict[str, str]) -> dict[str, str]:
+    """The colour of every series, the same in all panels."""
+    names = dict.fromkeys(name for panel in panels for name in panel.series)
+    free = [c for c in COLOURS if c not in [known[name] for name in names if name in known]]
+    others = [name for name in names if name not in known]
+    return known | {name: free[place % len(free)] for place, name in enumerate(others)}
 
 
 def segment(y: float, stroke: str, more: str = "") -> str:
     """A horizontal line over the whole panel."""
     right = WIDTH - MARGIN_RIGHT
     return f'<line x1="{MARGIN_LEFT}" y1="{y:.1f}" x2="{right}" y2="{y:.1f}" stroke="{stroke}" {more}/>'
-
-
-def text(
-    x: float,
-    y: float,
-    words: str,
-    size: float,
-    fill: str = INK,
-    weight: int = 400,
-    anchor: str = "start",
-    halo: bool = False,
-) -> str:
-    """A line of text; with a halo it can be read on top of a line."""
-    where = f'x="{x:.1f}" y="{y:.1f}" font-size="{size:g}" text-anchor="{anchor}"'
-    drawn = f'<text {where} font-weight="{weight}" fill="{fill}">{escape(words)}</text>'
-    around = f'<text {where} stroke="#ffffff" stroke-width="3">{escape(words)}</text>'
-    return around + drawn if halo else drawn
 
 
 def label_rows(labels: list[str], pitch: float) -> list[list[str]]:
@@ -226,35 +220,3 @@ def label_rows(labels: list[str], pitch: float) -> list[list[str]]:
         rows[0].append(" ".join(words[:half]))
         rows[1].append(" ".join(words[half:]))
     return rows
-
-
-def wrapped(words: str, width: int) -> list[str]:
-    """Lines of at most `width` letters."""
-    lines = [""]
-    for word in words.split():
-        if lines[-1] and len(lines[-1]) + len(word) >= width:
-            lines.append("")
-        lines[-1] = f"{lines[-1]} {word}".strip()
-    return lines
-
-
-def nice_step(top: float) -> float:
-    """1, 2 or 5 times a power of ten, so that four to ten steps reach `top`."""
-    power = 10 ** floor(log10(top))
-    for factor in (0.1, 0.2, 0.5, 1):
-        if top / (factor * power) <= 8:
-            return factor * power
-    return power
-
-
-def number(value: float) -> str:
-    """A number as short as it can be without saying less."""
-    if value == 0:
-        return "0"
-    if value >= 100:
-        return f"{value:,.0f}"
-    if value >= 10:
-        return f"{value:.1f}".removesuffix(".0")
-    if value >= 0.1:
-        return f"{value:.2f}".removesuffix(".00").removeprefix("0")
-    return f"{value:.2g}"

@@ -120,6 +120,8 @@ def panels(rows: list[Row]) -> list[Panel]:
         ("CPU time of the hop for one recipient, pipelined, in µs", "hop_cpu_per_recipient", 1e6),
     ]
     return [
-        Panel(title, labels, series(rows, "hop", "recipients", name, factor), below=below)
+        Panel(
+            title, labels, series(rows, "hop", "recipients", name, factor), below=below, powers=True
+        )
         for title, name, factor in wanted
     ]

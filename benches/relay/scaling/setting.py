@@ -48,11 +48,13 @@ def attempt(rows: list[Row], what: Row, measure: Callable[[], Row]) -> None:
 
 
 def brief(measured: Row) -> str:
-    """A point in one line."""
-    shown = (
-        f"{name} {value:,.4g}" if isinstance(value, float) else f"{name} {value}"
-        for name, value in measured.items()
-    )
+    """The main figures of a point in one line."""
+    shown = []
+    for name, value in measured.items():
+        if name.endswith("_per_second"):
+            shown.append(f"{value:,.0f} {name.replace('_', ' ')}")
+        elif name in ("rss", "peak_rss") and value:
+            shown.append(f"{value / MIB:.1f} MiB")
     return ", ".join(shown)
 
 

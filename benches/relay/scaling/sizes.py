@@ -101,6 +101,6 @@ def panels(rows: list[Row]) -> list[Panel]:
     rates = series(rows, "hop", "size", "octets_per_second", 1 / MIB)
     sizes = series(hops, "hop", "size", "peak_rss", 1 / MIB)
     return [
-        Panel("MiB per second", labels, rates, below=below),
+        Panel("MiB per second", labels, rates, below=below, powers=True),
         Panel("Peak resident memory of the hop, in MiB", labels, sizes, below=below),
     ]

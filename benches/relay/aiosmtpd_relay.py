@@ -47,7 +47,12 @@ class Relay:
         self.idle: list[Connection] = []
 
     async def handle_RCPT(
-        self, _server: SMTP, _session: Session, envelope: Envelope, address: str, _options: list[str]
+        self,
+        _server: SMTP,
+        _session: Session,
+        envelope: Envelope,
+        address: str,
+        _options: list[str],
     ) -> str:
         """Refuses who is on record."""
         if await self.redis.knows(address):

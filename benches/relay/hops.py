@@ -26,7 +26,9 @@ LABELS = {
     "aiosmtpd": "aiosmtpd, Redis",
 }
 
-COLOURS_OF = dict(zip(LABELS.values(), [GREY, "#009E73", "#0072B2", "#E69F00", "#CC79A7", "#D55E00"]))
+COLOURS_OF = dict(
+    zip(LABELS.values(), [GREY, "#009E73", "#0072B2", "#E69F00", "#CC79A7", "#D55E00"])
+)
 """In every plot."""
 
 SENDGATE = ["redis", "embedded"]

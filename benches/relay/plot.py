@@ -206,7 +206,8 @@ def colours_of(panels: list[Panel], known: dict[str, str]) -> dict[str, str]:
 def segment(y: float, stroke: str, more: str = "") -> str:
     """A horizontal line over the whole panel."""
     right = WIDTH - MARGIN_RIGHT
-    return f'<line x1="{MARGIN_LEFT}" y1="{y:.1f}" x2="{right}" y2="{y:.1f}" stroke="{stroke}" {more}/>'
+    ends = f'x1="{MARGIN_LEFT}" y1="{y:.1f}" x2="{right}" y2="{y:.1f}"'
+    return f'<line {ends} stroke="{stroke}" {more}/>'
 
 
 def label_rows(labels: list[str], pitch: float) -> list[list[str]]:

@@ -80,7 +80,6 @@ class Tree(Process):
         sizes = [resident_of(pid) for pid in family(self.pid)]
         return sum(rss for rss, _ in sizes), sum(pss for _, pss in sizes)
 
-
     def stop(self) -> None:
         """Stops all processes: whoever began a session of its own does not end with its parent."""
         members = family(self.pid)
@@ -90,8 +89,9 @@ class Tree(Process):
             for pid in members:
                 with suppress(ProcessLookupError):
                     os.kill(pid, sign)
-            while (members := [p for p in members if is_running(p)]) and time.monotonic() < deadline:
+            while members and time.monotonic() < deadline:
                 time.sleep(0.02)
+                members = [pid for pid in members if is_running(pid)]
 
 
 def is_running(pid: int) -> bool:

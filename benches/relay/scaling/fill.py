@@ -1,4 +1,4 @@
-"""To fill a store is to put records into it: by `recipient import`, or without that into Redis only."""
+"""To fill a store is to put records into it by `recipient import`; Redis also without that."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from resp import ask
 CHUNK = 1_000_000
 """Records of one file."""
 
-FILL_TIMEOUT = 3600.0
+FILL_TIMEOUT = 1200.0
 """Seconds that one file may take."""
 
 REASONS = ["opt_out"] * 6 + ["hard_bounce"] * 3 + ["complaint"]
@@ -111,7 +111,7 @@ def commands(chain: Chain, pattern: bytes, numbers: range) -> Iterator[bytes]:
 
 
 def record_name(chain: Chain, number: int) -> str:
-    """The name of a record: keyed by the pepper, the tenant and the address (`suppression::key`)."""
+    """The name of a record: keyed by pepper, tenant and address (see `suppression::key`)."""
     pepper = (chain.directory / "data/pepper").read_bytes().strip()
     tenant, address = b"default", f"n{number}@{HIT_DOMAIN}".encode()
     digest = hmac.digest(pepper, len(tenant).to_bytes(8, "big") + tenant + address, hashlib.sha256)
@@ -132,4 +132,5 @@ def run(chain: Chain, command: list[str], source: object = subprocess.DEVNULL) -
     except subprocess.TimeoutExpired as error:
         raise BenchError(f"{command[0]} did not end within {FILL_TIMEOUT:.0f} s") from error
     if ran.returncode != 0:
-        raise BenchError(f"{' '.join(command)} failed:\n{ran.stdout[-500:]}{ran.stderr[-500:]}")
+        said = (ran.stdout + ran.stderr)[-800:]
+        raise BenchError(f"{' '.join(command)} failed:\n{said}")

@@ -16,8 +16,8 @@ from scaling.setting import Row, Setting, attempt, cell, series
 
 TITLE = "Gateways on one Redis"
 ABOUT = (
-    "Messages of 1 KiB to 50 recipients, pipelined, on 20 connections to each gateway. All processes, "
-    "the clients and sinks too, share all cores that may be used."
+    "Messages of 1 KiB to 50 recipients, pipelined, on 20 connections to each gateway. All "
+    "processes, the clients and sinks too, share all cores that may be used."
 )
 SESSIONS, RECIPIENTS = 20, 50
 
@@ -30,7 +30,7 @@ def run(setting: Setting) -> list[Row]:
     rows: list[Row] = []
     for count in setting.choose([1, 2, 4], [1, 2]):
         what = {"store": "Redis", "gateways": count}
-        attempt(rows, what, lambda: together(setting, count))
+        attempt(rows, what, together, setting, count)
     return rows
 
 

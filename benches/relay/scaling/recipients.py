@@ -29,7 +29,7 @@ def run(setting: Setting) -> list[Row]:
     for recipients in setting.choose([1, 5, 20, 50, 100, 500], [1, 50, 500]):
         for hop in HOPS:
             what = {"hop": LABELS[hop], "recipients": recipients}
-            attempt(rows, what, lambda: both(setting, hop, recipients))
+            attempt(rows, what, both, setting, hop, recipients)
     return rows
 
 
@@ -44,9 +44,7 @@ def pipelined(setting: Setting, hop_name: str, recipients: int) -> Row:
     with Chain(setting.place) as chain:
         sink, sink_port = start_sink(chain)
         hop = start_hop(chain, hop_name, sink_port, setting.binary)
-        load = Load(
-            hop.port, "pipelined", SESSIONS, None, setting.seconds, 1024, recipients
-        )
+        load = Load(hop.port, "pipelined", SESSIONS, None, setting.seconds, 1024, recipients)
         return middle(setting.runs, lambda: run_load(chain, hop, sink, load)).row()
 
 
@@ -116,7 +114,11 @@ def panels(rows: list[Row]) -> list[Panel]:
     below = "recipients of each message"
     wanted = [
         ("Recipients per second, pipelined", "recipients_per_second", 1.0),
-        ("Recipients per second, one reply after the other", "lock_step_recipients_per_second", 1.0),
+        (
+            "Recipients per second, one reply after the other",
+            "lock_step_recipients_per_second",
+            1.0,
+        ),
         ("CPU time of the hop for one recipient, pipelined, in µs", "hop_cpu_per_recipient", 1e6),
     ]
     return [

@@ -19,8 +19,8 @@ from scaling.setting import MIB, Row, Setting, attempt, cell, counted_in_words, 
 
 TITLE = "Records in the store"
 ABOUT = (
-    "Messages of 1 KiB to 50 recipients, pipelined, on 20 connections: nobody on record, and 5 of 50 "
-    "on record and refused. Look-ups go all over the store."
+    "Messages of 1 KiB to 50 recipients, pipelined, on 20 connections: nobody on record, and 5 of "
+    "50 on record and refused. Look-ups go all over the store."
 )
 SESSIONS, RECIPIENTS, HITS = 20, 50, 5
 MEMORY_SHARE = 0.6
@@ -39,7 +39,7 @@ def run(setting: Setting) -> list[Row]:
             filling = Filling(chain, hop, setting)
             for records in steps:
                 what = {"store": LABELS[store], "records": records}
-                attempt(rows, what, lambda: one_step(setting, filling, sink, records))
+                attempt(rows, what, one_step, setting, filling, sink, records)
                 if "failed" in rows[-1]:
                     break
     return rows
@@ -50,7 +50,7 @@ class Filling:
 
     def __init__(self, chain: Chain, hop: Hop, setting: Setting):
         self.chain, self.hop, self.setting = chain, hop, setting
-        self.records = 0
+        self.records, self.rate = 0, 0.0
         self.empty = self.size()
         self.room = MEMORY_SHARE * (free_memory() if hop.redis else free_disk(chain.directory))
 
@@ -66,19 +66,27 @@ class Filling:
         if not added:
             return {}
         if self.records:
-            needed = (self.size() - self.empty) / self.records * records
-            if needed > self.room:
-                raise BenchError(
-                    f"{counted_in_words(records)} records would take {needed / 2**30:.1f} GiB, more "
-                    f"than the {self.room / 2**30:.1f} GiB that may be used here: use --largest"
-                )
+            self.check_room(records)
         seconds = fill(self.chain, self.hop, self.setting.binary, self.records, records)
-        self.records = records
+        self.records, self.rate = records, added / seconds
         return {
             "octets_per_record": (self.size() - self.empty) / records,
-            "records_per_second": added / seconds,
+            "records_per_second": self.rate,
             "filled_by": "import" if has_import(self.setting.binary) else "redis-cli --pipe",
         }
+
+    def check_room(self, records: int) -> None:
+        """BenchError where so many would take too much memory or time, going by those before."""
+        words = f"{counted_in_words(records)} records would take"
+        needed = (self.size() - self.empty) / self.records * records
+        if needed > self.room:
+            raise BenchError(
+                f"{words} {needed / 2**30:.1f} GiB, more than the {self.room / 2**30:.1f} GiB that "
+                "may be used: see --largest"
+            )
+        minutes = (records - self.records) / self.rate / 60
+        if minutes > self.setting.fill_minutes:
+            raise BenchError(f"{words} {minutes:.0f} minutes to fill in: see --fill-minutes")
 
 
 def free_memory() -> float:

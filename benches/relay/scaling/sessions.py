@@ -35,10 +35,11 @@ def run(setting: Setting) -> list[Row]:
     for sessions in counts:
         for hop in HOPS:
             what = {"hop": LABELS[hop], "sessions": sessions, "state": "loaded"}
-            attempt(rows, what, lambda: loaded(setting, hop, sessions))
+            attempt(rows, what, loaded, setting, hop, sessions)
+    sessions = 1_000 if setting.quick else IDLE
     for hop in HOPS[1:]:
-        what = {"hop": LABELS[hop], "sessions": 1_000 if setting.quick else IDLE, "state": "idle"}
-        attempt(rows, what, lambda: idle(setting, hop, what["sessions"]))
+        what = {"hop": LABELS[hop], "sessions": sessions, "state": "idle"}
+        attempt(rows, what, idle, setting, hop, sessions)
     return rows
 
 

@@ -28,6 +28,8 @@ class Setting:
     quick: bool
     largest: int
     """Most records to fill a store with."""
+    fill_minutes: float
+    """A fill that would take longer is not begun."""
     files: int
     """Files that one process may open."""
 
@@ -36,11 +38,11 @@ class Setting:
         return few if self.quick else all_values
 
 
-def attempt(rows: list[Row], what: Row, measure: Callable[[], Row]) -> None:
+def attempt(rows: list[Row], what: Row, measure: Callable[..., Row], *arguments: object) -> None:
     """Adds a measured point, or what kept it from being measured; tells whoever waits."""
     name = ", ".join(str(value) for value in what.values())
     try:
-        measured = measure()
+        measured = measure(*arguments)
     except BenchError as error:
         measured = {"failed": str(error)}
     rows.append({**what, **measured})

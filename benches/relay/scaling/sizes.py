@@ -1,4 +1,4 @@
-"""How large messages cost how much time and memory: a hop that passes them on needs no more of it."""
+"""How large messages cost how much: a hop that passes them on needs no more memory for them."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def run(setting: Setting) -> list[Row]:
     for size in setting.choose(sizes, [1024, MIB]):
         for hop in HOPS:
             what = {"hop": LABELS[hop], "size": size}
-            attempt(rows, what, lambda: one_size(setting, hop, size))
+            attempt(rows, what, one_size, setting, hop, size)
     return rows
 
 

@@ -11,6 +11,7 @@ import time
 from collections import Counter
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from typing import Any
 
 from chain import BenchError, Chain, Place, find_tool
 from hops import SHARE, WITHOUT_PIPELINING, Hop, start_hop, start_sink
@@ -43,7 +44,7 @@ class Measurement:
     """The part of its core that our client used: near 1 it was the limit, not the chain."""
 
     @classmethod
-    def from_json(cls, values: dict[str, float]) -> Measurement:
+    def from_json(cls, values: dict[str, Any]) -> Measurement:
         """What `as_json` made."""
         names = {field.name for field in fields(cls)}
         return cls(**{name: value for name, value in values.items() if name in names})

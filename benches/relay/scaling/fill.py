@@ -8,6 +8,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 from chain import BenchError, Chain, find_tool
 from hops import Hop
@@ -118,7 +119,7 @@ def record_name(chain: Chain, number: int) -> str:
     return f"sendgate:{{default:{digest[:16].hex()}}}:record"
 
 
-def run(chain: Chain, command: list[str], source: object = subprocess.DEVNULL) -> None:
+def run(chain: Chain, command: list[str], source: int | BinaryIO = subprocess.DEVNULL) -> None:
     """Runs a command at the place of the chain to its end."""
     try:
         ran = subprocess.run(

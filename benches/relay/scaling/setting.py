@@ -6,12 +6,13 @@ import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from chain import BenchError, Place
 
 MIB = 1024 * 1024
 
-Row = dict[str, object]
+Row = dict[str, Any]
 """One measured point, as it is written to JSON: names and plain values."""
 
 

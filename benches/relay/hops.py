@@ -36,6 +36,9 @@ SENDGATE = ["redis", "embedded"]
 WITHOUT_PIPELINING = ["aiosmtpd"]
 """Who does not offer it, so that our client must not use it (RFC 2920)."""
 
+STORE_TIMEOUT = "200ms"
+"""How long a look-up may take: the default of the gateway."""
+
 SHARE = {"postfix": 0.05, "aiosmtpd": 0.15}
 """The part of the messages that is enough for a hop which is slower by an order of magnitude."""
 
@@ -63,7 +66,9 @@ def start_sink(chain: Chain, *options: str, name: str = "smtp-sink") -> tuple[Pr
     return sink, port
 
 
-def start_hop(chain: Chain, name: str, sink_port: int, binary: Path) -> Hop:
+def start_hop(
+    chain: Chain, name: str, sink_port: int, binary: Path, store_timeout: str = STORE_TIMEOUT
+) -> Hop:
     """Starts the hop called `name` in front of the sink, and waits until it greets."""
     if name == "direct":
         return Hop(sink_port)
@@ -74,12 +79,13 @@ def start_hop(chain: Chain, name: str, sink_port: int, binary: Path) -> Hop:
         return Hop(port, gateway)
     if name == "embedded":
         url = f"embedded:{chain.directory}/data/sendgate.redb"
-        return start_sendgate(chain, sink_port, binary, url)
+        return start_sendgate(chain, sink_port, binary, url, store_timeout=store_timeout)
     redis, redis_port = start_redis(chain)
     if name == "aiosmtpd":
         gateway, port = start_aiosmtpd(chain, sink_port, redis_port)
         return Hop(port, gateway, redis, redis_port)
-    hop = start_sendgate(chain, sink_port, binary, redis_url(redis_port))
+    url = redis_url(redis_port)
+    hop = start_sendgate(chain, sink_port, binary, url, store_timeout=store_timeout)
     hop.redis, hop.redis_port = redis, redis_port
     return hop
 
@@ -124,7 +130,12 @@ def redis_url(port: int) -> str:
 
 
 def start_sendgate(
-    chain: Chain, sink_port: int, binary: Path, store_url: str, name: str = "sendgate"
+    chain: Chain,
+    sink_port: int,
+    binary: Path,
+    store_url: str,
+    name: str = "sendgate",
+    store_timeout: str = STORE_TIMEOUT,
 ) -> Hop:
     """The gateway with one listener that reads scopes, which is its costliest way to relay.
 
@@ -152,6 +163,7 @@ url = "smtp://127.0.0.1:{sink_port}"
 
 [store]
 url = "{store_url}"
+timeout = "{store_timeout}"
 
 {keys}
 [http]

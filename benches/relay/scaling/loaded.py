@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from chain import BenchError, Chain
-from hops import Hop
+from hops import STORE_TIMEOUT, Hop
 from load import Load
 from measure import counted, counters, cpu, start_client
 from process import Process
@@ -22,6 +22,13 @@ SETTLE = 10.0
 
 END_TIMEOUT = 120.0
 """Seconds after which a load that should have ended is given up."""
+
+
+LATE = "451 4.3.0"
+"""What a client hears when a look-up takes too long."""
+
+PATIENT_TIMEOUT = "10s"
+"""How long a look-up may take where the default is too short."""
 
 
 @dataclass
@@ -54,6 +61,32 @@ class Loaded:
             "pss": self.pss,
             "connections_per_message": self.connections / max(self.messages, 1),
         }
+
+
+def patiently(measure: Callable[[str], Row]) -> Row:
+    """Measures with the store timeout that is the default; where look-ups take longer than that,
+    with a longer one, and says so."""
+    try:
+        return measure(STORE_TIMEOUT)
+    except BenchError as error:
+        if LATE not in str(error):
+            raise
+    return {**measure(PATIENT_TIMEOUT), "late": True}
+
+
+def mark(row: Row) -> str:
+    """What is set after a figure for which look-ups got more time."""
+    return " ¹" if row.get("late") else ""
+
+
+def footnotes(rows: list[Row]) -> str:
+    """What the mark means, if there is one."""
+    if not any(row.get("late") for row in rows):
+        return ""
+    return (
+        f"\n\n¹ With `store.timeout` at {PATIENT_TIMEOUT}: within {STORE_TIMEOUT}, the default, "
+        "some look-ups were not answered, and recipients were put off (451)."
+    )
 
 
 def middle(runs: int, once: Callable[[], Loaded]) -> Loaded:

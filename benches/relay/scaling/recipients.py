@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from chain import Chain
 from hops import LABELS, start_hop, start_sink
 from load import Load
 from measure import measure
 from plot import Panel
 from report import table as markdown
-from scaling.loaded import middle, run_load
+from scaling.loaded import footnotes, mark, middle, patiently, run_load
 from scaling.setting import Row, Setting, attempt, cell, distinct, series
 from scenarios import Scenario
 
@@ -36,14 +38,14 @@ def run(setting: Setting) -> list[Row]:
 def both(setting: Setting, hop: str, recipients: int) -> Row:
     """Pipelined and lock-step."""
     stepwise = lock_step(setting, hop, recipients)
-    return {**pipelined(setting, hop, recipients), **stepwise}
+    return {**patiently(partial(pipelined, setting, hop, recipients)), **stepwise}
 
 
-def pipelined(setting: Setting, hop_name: str, recipients: int) -> Row:
+def pipelined(setting: Setting, hop_name: str, recipients: int, store_timeout: str) -> Row:
     """What our own client measures."""
     with Chain(setting.place) as chain:
         sink, sink_port = start_sink(chain)
-        hop = start_hop(chain, hop_name, sink_port, setting.binary)
+        hop = start_hop(chain, hop_name, sink_port, setting.binary, store_timeout)
         load = Load(hop.port, "pipelined", SESSIONS, None, setting.seconds, 1024, recipients)
         return middle(setting.runs, lambda: run_load(chain, hop, sink, load)).row()
 
@@ -79,7 +81,7 @@ def table(rows: list[Row]) -> str:
         "CPU µs per recipient, hop + Redis",
         "client's core",
     ]
-    return markdown(head, (line(row) for row in sorted_by_hop(rows)))
+    return markdown(head, (line(row) for row in sorted_by_hop(rows))) + footnotes(rows)
 
 
 def sorted_by_hop(rows: list[Row]) -> list[Row]:
@@ -100,7 +102,7 @@ def line(row: Row) -> list[str]:
     return [
         str(row["hop"]),
         str(row["recipients"]),
-        cell(row, "recipients_per_second"),
+        cell(row, "recipients_per_second") + mark(row),
         both_cpus(""),
         cell(row, "lock_step_recipients_per_second"),
         both_cpus("lock_step_"),

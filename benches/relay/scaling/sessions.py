@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 
 from chain import BenchError, Chain
 from hops import LABELS, Hop, start_hop, start_sink
@@ -11,7 +12,7 @@ from measure import cpu, start_client
 from plot import Panel
 from process import Process
 from report import table as markdown
-from scaling.loaded import middle, run_load
+from scaling.loaded import footnotes, mark, middle, patiently, run_load
 from scaling.setting import MIB, Row, Setting, attempt, cell, distinct, series
 
 TITLE = "Concurrent sessions"
@@ -35,7 +36,7 @@ def run(setting: Setting) -> list[Row]:
     for sessions in counts:
         for hop in HOPS:
             what = {"hop": LABELS[hop], "sessions": sessions, "state": "loaded"}
-            attempt(rows, what, loaded, setting, hop, sessions)
+            attempt(rows, what, patiently, partial(loaded, setting, hop, sessions))
     sessions = 1_000 if setting.quick else IDLE
     for hop in HOPS[1:]:
         what = {"hop": LABELS[hop], "sessions": sessions, "state": "idle"}
@@ -52,12 +53,12 @@ def check_files(setting: Setting, needed: int) -> None:
         )
 
 
-def loaded(setting: Setting, hop_name: str, sessions: int) -> Row:
+def loaded(setting: Setting, hop_name: str, sessions: int, store_timeout: str) -> Row:
     """All sessions at work; each has an upstream connection as well."""
     check_files(setting, 2 * sessions)
     with Chain(setting.place) as chain:
         sink, sink_port = start_sink(chain)
-        hop = start_hop(chain, hop_name, sink_port, setting.binary)
+        hop = start_hop(chain, hop_name, sink_port, setting.binary, store_timeout)
         warm_up = Load(hop.port, "pipelined", sessions, 2 * sessions, None, 1024, 1)
         run_load(chain, hop, sink, warm_up)
         load = Load(hop.port, "pipelined", sessions, None, setting.seconds, 1024, 1)
@@ -118,14 +119,14 @@ def table(rows: list[Row]) -> str:
         [
             str(row["hop"]),
             f"{row['sessions']:,}",
-            cell(row, "messages_per_second"),
+            cell(row, "messages_per_second") + mark(row),
             memory(row),
             cell(row, "connections_per_message", ",.0f", 1000),
             cell(row, "client_share", ".0%"),
         ]
         for row in sorted(at_work, key=lambda row: hops.index(row["hop"]))
     ]
-    return f"{markdown(head, lines)}\n\nIdle:\n\n{idle_table(rows)}"
+    return f"{markdown(head, lines)}{footnotes(rows)}\n\nIdle:\n\n{idle_table(rows)}"
 
 
 def idle_table(rows: list[Row]) -> str:

@@ -11,7 +11,7 @@ from measure import measure
 from plot import Panel
 from report import table as markdown
 from scaling.loaded import footnotes, mark, middle, patiently, run_load
-from scaling.setting import Row, Setting, attempt, cell, distinct, series
+from scaling.setting import Row, Setting, attempt, cell, cpus, distinct, series
 from scenarios import Scenario
 
 TITLE = "Recipients of one message"
@@ -92,20 +92,13 @@ def sorted_by_hop(rows: list[Row]) -> list[Row]:
 
 def line(row: Row) -> list[str]:
     """One line of the table."""
-    micro = 1e6
-
-    def both_cpus(prefix: str) -> str:
-        own = cell(row, f"{prefix}hop_cpu_per_recipient", ".1f", micro)
-        redis = cell(row, f"{prefix}redis_cpu_per_recipient", ".1f", micro)
-        return own if redis in ("0.0", "failed", "–") else f"{own} + {redis}"
-
     return [
         str(row["hop"]),
         str(row["recipients"]),
         cell(row, "recipients_per_second") + mark(row),
-        both_cpus(""),
+        cpus(row),
         cell(row, "lock_step_recipients_per_second"),
-        both_cpus("lock_step_"),
+        cpus(row, "lock_step_"),
         cell(row, "client_share", ".0%"),
     ]
 

@@ -15,7 +15,17 @@ from report import table as markdown
 from resp import memory_used
 from scaling.fill import fill, has_import
 from scaling.loaded import middle, run_load
-from scaling.setting import MIB, Row, Setting, attempt, cell, counted_in_words, distinct, series
+from scaling.setting import (
+    MIB,
+    Row,
+    Setting,
+    attempt,
+    cell,
+    counted_in_words,
+    cpus,
+    distinct,
+    series,
+)
 
 TITLE = "Records in the store"
 ABOUT = (
@@ -160,32 +170,25 @@ def line(row: Row) -> list[str]:
         cell(row, "records_per_second"),
         cell(row, "rss", ".1f", 1 / MIB),
         cell(row, "missed_recipients_per_second"),
-        cpus(row, "missed"),
+        cpus(row, "missed_"),
         cell(row, "found_recipients_per_second"),
-        cpus(row, "found"),
+        cpus(row, "found_"),
     ]
-
-
-def cpus(row: Row, kind: str) -> str:
-    """CPU time of the gateway, and of Redis where there is one."""
-    own = cell(row, f"{kind}_hop_cpu_per_recipient", ".1f", 1e6)
-    redis = cell(row, f"{kind}_redis_cpu_per_recipient", ".2f", 1e6)
-    return f"{own} + {redis}" if row.get(f"{kind}_redis_cpu_per_recipient") else own
 
 
 def panels(rows: list[Row]) -> list[Panel]:
-    """Look-ups a second, what Redis needs for one, and the size of a record."""
+    """Look-ups a second of both kinds, and the size of a record."""
     labels = [counted_in_words(count) for count in distinct(rows, "records")]
-    rates = {
-        f"{store}, {words}": values
-        for kind, words in (("missed", "nobody on record"), ("found", "1 of 10 refused"))
-        for store, values in series(
-            rows, "store", "records", f"{kind}_recipients_per_second"
-        ).items()
-    }
-    sizes = series(rows, "store", "records", "octets_per_record")
     below = "records"
-    return [
-        Panel("Recipients looked up per second", labels, rates, below=below),
-        Panel("Octets per record: memory of Redis, or file", labels, sizes, True, below=below),
+    rates = [
+        Panel(
+            f"Recipients looked up per second, {words}",
+            labels,
+            series(rows, "store", "records", f"{kind}_recipients_per_second"),
+            below=below,
+        )
+        for kind, words in (("missed", "nobody on record"), ("found", "1 of 10 refused"))
     ]
+    sizes = series(rows, "store", "records", "octets_per_record")
+    title = "Octets per record: memory of Redis, or file"
+    return [*rates, Panel(title, labels, sizes, bars=True, below=below)]

@@ -13,7 +13,7 @@ from plot import Panel
 from process import Process
 from report import table as markdown
 from scaling.loaded import footnotes, mark, middle, patiently, run_load
-from scaling.setting import MIB, Row, Setting, attempt, cell, distinct, series
+from scaling.setting import MIB, Row, Setting, attempt, cell, cpus, distinct, series
 
 TITLE = "Concurrent sessions"
 ABOUT = (
@@ -111,6 +111,7 @@ def table(rows: list[Row]) -> str:
         "hop",
         "sessions",
         "messages/s",
+        "CPU µs per message, hop + Redis",
         "RSS / PSS in MiB",
         "upstream connections for 1,000 messages",
         "client's core",
@@ -120,6 +121,7 @@ def table(rows: list[Row]) -> str:
             str(row["hop"]),
             f"{row['sessions']:,}",
             cell(row, "messages_per_second") + mark(row),
+            cpus(row),
             memory(row),
             cell(row, "connections_per_message", ",.0f", 1000),
             cell(row, "client_share", ".0%"),

@@ -98,6 +98,13 @@ def cell(row: Row, name: str, form: str = ",.0f", factor: float = 1.0) -> str:
     return format(value, form)
 
 
+def cpus(row: Row, kind: str = "") -> str:
+    """CPU time for one recipient in µs: of the hop, and of Redis where there is one."""
+    own = cell(row, f"{kind}hop_cpu_per_recipient", ".1f", 1e6)
+    redis = cell(row, f"{kind}redis_cpu_per_recipient", ".2f", 1e6)
+    return f"{own} + {redis}" if row.get(f"{kind}redis_cpu_per_recipient") else own
+
+
 def counted_in_words(count: int) -> str:
     """10 thousand, 1 million."""
     for size, word in ((1_000_000, "million"), (1_000, "thousand")):

@@ -68,7 +68,7 @@ class Report:
             ("Time added to one message at one session", self.added()),
             ("Resident memory of the hop at 100 sessions, RSS / PSS in MiB", self.memory()),
             ("Upstream connections opened for 1,000 messages", self.connections()),
-            ("Share of its own core that our pipelining client used", self.client()),
+            ("Share of a core that our pipelining client used", self.client()),
         ]
         return "\n\n".join(f"### {title}\n\n{body}" for title, body in parts if body)
 

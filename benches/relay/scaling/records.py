@@ -12,7 +12,7 @@ from load import Load
 from plot import Panel
 from process import Process
 from report import table as markdown
-from resp import memory_used
+from resp import memory_used, settle
 from scaling.fill import fill, has_import
 from scaling.loaded import middle, run_load
 from scaling.setting import (
@@ -78,6 +78,8 @@ class Filling:
         if self.records:
             self.check_room(records)
         seconds = fill(self.chain, self.hop, self.setting.binary, self.records, records)
+        if self.hop.redis:
+            settle(self.hop.redis_port, "sendgate:meta")
         self.records, self.rate = records, added / seconds
         return {
             "octets_per_record": (self.size() - self.empty) / records,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import resource
 import shutil
 import signal
 import socket
@@ -13,12 +14,10 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from process import Process
+
 START_TIMEOUT = 20.0
 """Seconds until a server must answer."""
-
-STOP_TIMEOUT = 5.0
-"""Seconds between SIGTERM and SIGKILL."""
-
 
 AUTOGROUP = Path("/proc/self/autogroup")
 """The priority of a session among sessions, where the kernel groups by them."""
@@ -28,46 +27,6 @@ class BenchError(Exception):
     """Something that a measurement cannot go on with; the text tells what to do."""
 
 
-@dataclass
-class Process:
-    """One started program."""
-
-    name: str
-    popen: subprocess.Popen
-    output: Path
-    """Its standard output."""
-    errors: Path
-    """Its standard error."""
-
-    @property
-    def pid(self) -> int:
-        """The process id."""
-        return self.popen.pid
-
-    def cpu_seconds(self) -> float:
-        """CPU time used so far by all its threads, also those that ended.
-
-        This is the process's CPU clock, which counts nanoseconds; /proc/PID/stat counts ticks of
-        10 ms. The number of the clock is the kernel's (~pid << 3 | CPUCLOCK_SCHED).
-        """
-        return time.clock_gettime((~self.pid << 3) | 2)
-
-    def resident(self) -> tuple[int, int]:
-        """Resident and proportional set size, in octets."""
-        rss = pss = 0
-        for line in Path(f"/proc/{self.pid}/smaps_rollup").read_text().splitlines():
-            if line.startswith("Rss:"):
-                rss = int(line.split()[1]) * 1024
-            elif line.startswith("Pss:"):
-                pss = int(line.split()[1]) * 1024
-        return rss, pss
-
-    def complaint(self) -> str:
-        """The last lines of its standard error."""
-        lines = self.errors.read_text(errors="replace").strip().splitlines()
-        return "\n".join(lines[-8:])
-
-
 @dataclass(frozen=True)
 class Place:
     """Where the processes of a chain run."""
@@ -75,10 +34,20 @@ class Place:
     cores: frozenset[int]
     nice: int
     """Their priority; below 0 they go before everything else, which takes root."""
+    beside: frozenset[int] = frozenset()
+    """Where our own client and we run, if there are cores besides."""
 
     def take(self) -> None:
         """Moves the calling process there, out of reach of Ctrl-C: we stop it."""
-        os.sched_setaffinity(0, self.cores)
+        self.move(self.cores)
+
+    def take_beside(self) -> None:
+        """Moves the calling process out of the way of the chain, where there is room."""
+        self.move(self.beside or self.cores)
+
+    def move(self, cores: frozenset[int]) -> None:
+        """Takes these cores and the priority of the chain."""
+        os.sched_setaffinity(0, cores)
         if self.nice == 0:
             # In our session, because the kernel shares out time by session: on a busy machine a
             # chain of more processes would get more of it.
@@ -88,6 +57,28 @@ class Place:
         os.setpriority(os.PRIO_PROCESS, 0, self.nice)
         if AUTOGROUP.exists():
             AUTOGROUP.write_text(str(self.nice))
+
+
+def choose_place(first: int | None, count: int, nice: int) -> Place:
+    """`count` cores for the chain, from the `first` on; we leave them if there are others."""
+    available = sorted(os.sched_getaffinity(0))
+    if first is not None and first not in available:
+        raise BenchError(f"--core {first}, but only {available} may be used here")
+    if len(available) < count:
+        raise BenchError(f"--cores {count}, but only {len(available)} may be used here")
+    start = 0 if first is None else available.index(first)
+    turned = available[start:] + available[:start]
+    place = Place(frozenset(turned[:count]), nice, frozenset(turned[count:]))
+    if place.beside:
+        os.sched_setaffinity(0, place.beside)
+    return place
+
+
+def raise_file_limit() -> int:
+    """Lets us and what we start open as many files as the system allows; answers how many."""
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return hard
 
 
 class Chain:
@@ -105,11 +96,13 @@ class Chain:
 
     def __exit__(self, *_: object) -> None:
         for process in reversed(self.processes):
-            stop(process)
+            process.stop()
         shutil.rmtree(self.directory, ignore_errors=True)
 
-    def start(self, name: str, argv: list[str]) -> Process:
-        """Starts a program at the place of the chain."""
+    def start(
+        self, name: str, argv: list[str], beside: bool = False, kind: type[Process] = Process
+    ) -> Process:
+        """Starts a program at the place of the chain, or beside it."""
         output = self.directory / f"{name}.out"
         errors = self.directory / f"{name}.err"
         with output.open("wb") as out, errors.open("wb") as err:
@@ -119,9 +112,9 @@ class Chain:
                 stdout=out,
                 stderr=err,
                 cwd=self.directory,
-                preexec_fn=self.place.take,
+                preexec_fn=self.place.take_beside if beside else self.place.take,
             )
-        process = Process(name, popen, output, errors)
+        process = kind(name, popen, output, errors)
         self.processes.append(process)
         return process
 
@@ -155,18 +148,6 @@ def answers(port: int, ask: bytes, expected: bytes) -> bool:
             return answer.startswith(expected)
     except OSError:
         return False
-
-
-def stop(process: Process) -> None:
-    """SIGTERM, and SIGKILL if that is not enough."""
-    if process.popen.poll() is not None:
-        return
-    process.popen.terminate()
-    try:
-        process.popen.wait(STOP_TIMEOUT)
-    except subprocess.TimeoutExpired:
-        process.popen.kill()
-        process.popen.wait()
 
 
 def free_port() -> int:

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import resource
+import sys
 import time
 from collections import Counter
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from typing import Any
 
-from chain import BenchError, Chain, Place, Process, find_tool
-from hops import Hop, start_hop, start_sink
+from chain import BenchError, Chain, Place, find_tool
+from hops import SHARE, WITHOUT_PIPELINING, Hop, start_hop, start_sink
+from load import Load
+from process import Process
 from scenarios import Scenario
 
 RUN_TIMEOUT = 90.0
@@ -30,11 +35,19 @@ class Measurement:
     hop_cpu: float
     redis_cpu: float
     ends_cpu: float
-    """CPU time of smtp-source and smtp-sink."""
+    """CPU time of smtp-source and smtp-sink; not of our client, which runs beside the chain."""
     connections: int
     """Connections that the sink saw end."""
     rss: int
     pss: int
+    client_share: float = 0.0
+    """The part of its core that our client used: near 1 it was the limit, not the chain."""
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> Measurement:
+        """What `as_json` made."""
+        names = {field.name for field in fields(cls)}
+        return cls(**{name: value for name, value in values.items() if name in names})
 
     @property
     def rate(self) -> float:
@@ -62,20 +75,33 @@ def measure(
         warm_up = 2 * scenario.sessions
         send(chain, scenario, hop, sink, warm_up, already=0)
         before = Used.now(hop, sink)
-        seconds, rss, pss = send(chain, scenario, hop, sink, messages, already=warm_up)
+        sent = send(chain, scenario, hop, sink, messages, already=warm_up)
         # The log and the counters may still be written.
         time.sleep(0.1)
         used = Used.now(hop, sink)
         return Measurement(
             messages,
-            seconds,
+            sent.seconds,
             used.hop - before.hop,
             used.redis - before.redis,
-            used.ends - before.ends,
+            used.ends - before.ends - sent.client_cpu,
             used.connections - before.connections,
-            rss,
-            pss,
+            sent.rss,
+            sent.pss,
+            sent.client_share,
         )
+
+
+@dataclass
+class Sent:
+    """What one load took, as `send` saw it. Times in seconds, memory in octets."""
+
+    seconds: float
+    rss: int = 0
+    pss: int = 0
+    client_cpu: float = 0.0
+    """All CPU time of our client, its start included."""
+    client_share: float = 0.0
 
 
 @dataclass
@@ -102,36 +128,68 @@ def cpu(process: Process | None) -> float:
 
 def send(
     chain: Chain, scenario: Scenario, hop: Hop, sink: Process, messages: int, already: int
-) -> tuple[float, int, int]:
+) -> Sent:
     """Sends `messages` and waits until the sink has counted them.
 
-    Returns the seconds from the start of smtp-source to the sink's last count, and the resident
-    memory of the hop half-way, when all sessions are open. `already` is what the sink counted
-    before.
+    The time is that from the start of smtp-source, or the first envelope of our client, to the
+    sink's last count. Memory is that of the hop half-way, when all sessions are open. `already` is
+    what the sink counted before.
     """
     expected = already + messages
     began = time.monotonic()
-    source = chain.start("smtp-source", source_command(scenario, messages, hop.port))
-    seconds = None
+    source = start_source(chain, scenario, messages, hop.port)
+    sent = None
     memory = (0, 0)
-    while seconds is None:
+    while sent is None:
         now = time.monotonic()
         ended = source.popen.poll()
         count = counted(sink)
         if count >= expected:
-            seconds = now - began
+            sent = Sent(now - began, *memory)
         elif now - began > RUN_TIMEOUT or ended:
-            why = "smtp-source gave up" if ended else f"no end after {RUN_TIMEOUT:.0f} s"
+            why = f"{source.name} gave up" if ended else f"no end after {RUN_TIMEOUT:.0f} s"
             raise BenchError(incomplete(why, count - already, messages, hop, source))
         elif memory == (0, 0) and hop.gateway and count - already > messages // 2:
             memory = hop.gateway.resident()
         else:
             time.sleep(POLL)
     if source.popen.wait(RUN_TIMEOUT) != 0:
-        raise BenchError(incomplete("smtp-source failed", messages, messages, hop, source))
+        raise BenchError(incomplete(f"{source.name} failed", messages, messages, hop, source))
     if counted(sink) != expected:
         raise BenchError(f"the sink counted {counted(sink) - already} of {messages} messages sent")
-    return seconds, *memory
+    if scenario.mode:
+        note_client(sent, source, began)
+    return sent
+
+
+def note_client(sent: Sent, client: Process, started: float) -> None:
+    """Adds what our client said of itself."""
+    said = json.loads(client.output.read_text())
+    sent.seconds -= said["began"] - started
+    sent.client_cpu = said["cpu_total"]
+    sent.client_share = said["cpu"] / (said["ended"] - said["began"])
+
+
+def start_source(chain: Chain, scenario: Scenario, messages: int, port: int) -> Process:
+    """Starts what makes the load: smtp-source in the chain, or our client beside it."""
+    if scenario.mode is None:
+        return chain.start("smtp-source", source_command(scenario, messages, port))
+    load = Load(
+        port,
+        scenario.mode,
+        scenario.sessions,
+        messages,
+        None,
+        scenario.size,
+        scenario.recipients,
+    )
+    return start_client(chain, load)
+
+
+def start_client(chain: Chain, load: Load, name: str = "client") -> Process:
+    """Starts our own client beside the chain."""
+    script = Path(__file__).resolve().parent / "client.py"
+    return chain.start(name, [sys.executable, str(script), *load.arguments()], beside=True)
 
 
 def source_command(scenario: Scenario, messages: int, port: int) -> list[str]:
@@ -172,7 +230,15 @@ def verify(hop_name: str, place: Place, binary: Path) -> None:
     Counting messages would not notice a recipient that is lost, doubled or put into another
     message. Raises BenchError if any is.
     """
-    scenario = Scenario("verify", 10_240, True, 50, 20, 200)
+    modes = [None] if hop_name in WITHOUT_PIPELINING else [None, "pipelined", "chained"]
+    messages = max(int(200 * SHARE.get(hop_name, 1.0)), 20)
+    for mode in modes:
+        scenario = Scenario("verify", 10_240, True, 50, 20, messages, mode)
+        verify_mode(scenario, hop_name, place, binary)
+
+
+def verify_mode(scenario: Scenario, hop_name: str, place: Place, binary: Path) -> None:
+    """Verifies one way to send."""
     with Chain(place) as chain:
         dumps = chain.directory / "dumps"
         dumps.mkdir()

@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import os
-import platform
-import re
-import subprocess
 from collections.abc import Callable, Iterable
-from datetime import datetime, timezone
-from pathlib import Path
 from statistics import median
 
-from chain import BenchError, find_tool
-from hops import HOPS, LABELS, SENDGATE
+from hops import LABELS, SENDGATE
 from measure import Measurement
-from scenarios import HUNDRED_SESSIONS, ONE_SESSION, STALL_FLOOR, STALL_SCENARIO
+from plot import Panel
+from scenarios import HUNDRED_SESSIONS, ONE_SESSION, PIPELINED, STALL_FLOOR, STALL_SCENARIO
 
 Rounds = dict[tuple[str, str], list[Measurement | None]]
 """By scenario and hop: what each round measured, None where the load did not arrive."""
 
 MIB = 1024 * 1024
 
+BUSY = 0.9
+"""The share of its core from which on our client may be the limit."""
 
 Of = Callable[[Measurement], float]
 """A figure of one measurement."""
@@ -72,6 +68,7 @@ class Report:
             ("Time added to one message at one session", self.added()),
             ("Resident memory of the hop at 100 sessions, RSS / PSS in MiB", self.memory()),
             ("Upstream connections opened for 1,000 messages", self.connections()),
+            ("Share of a core that our pipelining client used", self.client()),
         ]
         return "\n\n".join(f"### {title}\n\n{body}" for title, body in parts if body)
 
@@ -88,8 +85,9 @@ class Report:
         def cell(scenario: str, hop: str) -> str:
             rate = medians(self.rounds, scenario, hop, of)
             if rate is None:
-                return "failed"
-            bases = [b for b in ("direct", "haproxy") if HOPS.index(b) < HOPS.index(hop)]
+                return self.nothing(scenario, hop)
+            before = {"direct": [], "haproxy": ["direct"]}
+            bases = before.get(hop, ["direct", "haproxy"])
             ratios = [ratio(self.rounds, scenario, hop, base, of) for base in bases]
             shown = " \\| ".join("–" if r is None else short(r) for r in ratios)
             return f"{rate:.0f} ({shown})" if shown.strip("– \\|") else f"{rate:.0f}"
@@ -103,7 +101,7 @@ class Report:
             own = medians(self.rounds, scenario, hop, lambda m: 1000 * m.hop_cpu / m.messages)
             redis = medians(self.rounds, scenario, hop, lambda m: 1000 * m.redis_cpu / m.messages)
             if own is None or redis is None:
-                return "failed"
+                return self.nothing(scenario, hop)
             return f"{own:.3f} + {redis:.3f}" if redis else f"{own:.3f}"
 
         return self.rows(self.scenarios, [h for h in self.hops if h != "direct"], cell)
@@ -115,7 +113,7 @@ class Report:
             through = self.rounds.get((scenario, hop), [])
             direct = self.rounds.get((scenario, "direct"), [])
             values = [1 / m.rate - 1 / d.rate for m, d in zip(through, direct) if m and d]
-            return f"{median(values) * 1e6:.0f} µs" if values else "failed"
+            return f"{median(values) * 1e6:.0f} µs" if values else self.nothing(scenario, hop)
 
         if "direct" not in self.hops:
             return ""
@@ -128,7 +126,9 @@ class Report:
         def cell(scenario: str, hop: str) -> str:
             rss = medians(self.rounds, scenario, hop, lambda m: m.rss / MIB)
             pss = medians(self.rounds, scenario, hop, lambda m: m.pss / MIB)
-            return "failed" if rss is None or pss is None else f"{rss:.1f} / {pss:.1f}"
+            if rss is None or pss is None:
+                return self.nothing(scenario, hop)
+            return f"{rss:.1f} / {pss:.1f}"
 
         scenarios = [s for s in self.scenarios if s in HUNDRED_SESSIONS]
         return self.rows(scenarios, [h for h in self.hops if h != "direct"], cell)
@@ -138,9 +138,43 @@ class Report:
 
         def cell(scenario: str, hop: str) -> str:
             count = medians(self.rounds, scenario, hop, lambda m: 1000 * m.connections / m.messages)
-            return "failed" if count is None else f"{count:.0f}"
+            return self.nothing(scenario, hop) if count is None else f"{count:.0f}"
 
         return self.rows(self.scenarios, [h for h in self.hops if h in SENDGATE], cell)
+
+    def client(self) -> str:
+        """How busy our own client was, so that a reader sees whether it was the limit."""
+
+        def cell(scenario: str, hop: str) -> str:
+            share = medians(self.rounds, scenario, hop, lambda m: m.client_share)
+            if share is None:
+                return self.nothing(scenario, hop)
+            return f"{share:.0%}" + (", the limit" if share >= BUSY else "")
+
+        return self.rows([s for s in self.scenarios if s in PIPELINED], self.hops, cell)
+
+    def nothing(self, scenario: str, hop: str) -> str:
+        """What stands where there is no figure."""
+        return "failed" if (scenario, hop) in self.rounds else "–"
+
+    def panel(self) -> Panel:
+        """The ratios to HAProxy as bars; no series where HAProxy was not measured."""
+        hops = [h for h in self.hops if h not in ("direct", "haproxy")]
+        series = {
+            LABELS[hop]: [
+                ratio(self.rounds, scenario, hop, "haproxy", lambda m: m.rate)
+                for scenario in self.scenarios
+            ]
+            for hop in hops
+        }
+        return Panel(
+            "Messages per second, HAProxy in TCP mode = 1",
+            self.scenarios,
+            series if "haproxy" in self.hops else {},
+            bars=True,
+            line_at=1.0,
+            line_label="HAProxy",
+        )
 
     def spread(self) -> str:
         """The scenario and hop whose rounds differ most, so that nobody reads more than is there."""
@@ -167,57 +201,3 @@ class Report:
         """Lower where the machine is so slow or busy that mail without a hop is slow as well."""
         direct = medians(self.rounds, STALL_SCENARIO, "direct", lambda m: m.rate)
         return min(STALL_FLOOR, direct / 4) if direct else STALL_FLOOR
-
-
-def machine() -> str:
-    """The machine and its load, in one line."""
-    found = re.search(r"^model name\s*: (.*)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
-    model = found.group(1) if found else platform.machine()
-    return (
-        f"{model}, {os.cpu_count()} cores, Linux {platform.release()}, "
-        f"load {os.getloadavg()[0]:.2f} at the start, {datetime.now(timezone.utc):%Y-%m-%d}"
-    )
-
-
-def versions(hops: list[str], binary: Path) -> str:
-    """What was measured, in one line."""
-    commands = {"postconf": ["-d", "-h", "mail_version"]}
-    if "haproxy" in hops:
-        commands["haproxy"] = ["-v"]
-    if "redis" in hops:
-        commands["redis-server"] = ["--version"]
-    said = []
-    for tool, options in commands.items():
-        package = {"postconf": "postfix"}.get(tool, tool)
-        said.append(f"{package} {version_of([find_tool(tool, package), *options])}")
-    if set(hops) & set(SENDGATE):
-        said.append(f"sendgate {version_of([str(binary), '--version'])}{commit(binary)}")
-    return ", ".join(said)
-
-
-def version_of(command: list[str]) -> str:
-    """The first version number that a command prints."""
-    found = re.search(r"\d+(\.\d+)+[-\w.+]*", said_by(command))
-    return found.group(0) if found else "of unknown version"
-
-
-def said_by(command: list[str]) -> str:
-    """What a command prints; nothing if it does not end soon."""
-    try:
-        return subprocess.run(command, capture_output=True, text=True, timeout=3).stdout
-    except subprocess.TimeoutExpired:
-        return ""
-    except OSError as error:
-        raise BenchError(f"{command[0]} does not run: {error}") from error
-
-
-def commit(binary: Path) -> str:
-    """The commit of the source tree, if the binary lies in it."""
-    root = Path(__file__).resolve().parents[2]
-    if not binary.is_relative_to(root):
-        return ""
-    try:
-        name = said_by(["git", "-C", str(root), "rev-parse", "--short", "HEAD"]).strip()
-    except BenchError:
-        return ""
-    return f" ({name})" if name else ""

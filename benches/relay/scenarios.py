@@ -7,10 +7,12 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Scenario:
-    """One load that smtp-source makes.
+    """One load that smtp-source or our own client makes.
 
     The name tells the size of the message, `d` (many messages per connection) or `n` (a new
-    connection for each message), recipients per message and concurrent sessions.
+    connection for each message), recipients per message and concurrent sessions. With `p` and `pp`
+    our client sends many messages per connection and pipelines them; with `pp` an envelope goes
+    into the same write as the message before it.
     """
 
     name: str
@@ -22,6 +24,8 @@ class Scenario:
     sessions: int
     messages: int
     """Messages of a full run: about a second without a hop."""
+    mode: str | None = None
+    """How our client pipelines (see `client.MODES`); None for smtp-source, which never does."""
 
     def scaled(self, factor: float) -> int:
         """Messages to send when the run is made shorter or longer by `factor`."""
@@ -39,7 +43,14 @@ SCENARIOS = [
     Scenario("10K d r50 c20", 10_240, True, 50, 20, 2_000),
     Scenario("1K d r1 c100", 1024, True, 1, 100, 20_000),
     Scenario("100K d r1 c100", 102_400, True, 1, 100, 3_000),
+    Scenario("1K p r1 c20", 1024, True, 1, 20, 20_000, "pipelined"),
+    Scenario("1K pp r1 c20", 1024, True, 1, 20, 20_000, "chained"),
+    Scenario("10K p r50 c20", 10_240, True, 50, 20, 3_000, "pipelined"),
+    Scenario("10K p r500 c20", 10_240, True, 500, 20, 800, "pipelined"),
 ]
+
+PIPELINED = [s.name for s in SCENARIOS if s.mode]
+"""What our own client sends."""
 
 ONE_SESSION = [s.name for s in SCENARIOS if s.sessions == 1]
 """Where the time that a hop adds to one message is read."""

@@ -1,0 +1,1 @@
+"""How the gateway scales: one module for each question, each with a table and a plot."""

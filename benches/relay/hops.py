@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,17 +42,22 @@ def start_sink(chain: Chain, *options: str) -> tuple[Process, int]:
     return sink, port
 
 
-def start_hop(chain: Chain, name: str, sink_port: int, binary: Path) -> Hop:
-    """Starts the hop called `name` in front of the sink, and waits until it greets."""
+def start_hop(
+    chain: Chain, name: str, sink_port: int, binary: Path, under: Sequence[str] = ()
+) -> Hop:
+    """Starts the hop called `name` in front of the sink, and waits until it greets.
+
+    `under` is a command that the gateway is run by, a profiler for one.
+    """
     if name == "direct":
         return Hop(sink_port)
     if name == "haproxy":
         return start_haproxy(chain, sink_port)
     if name == "embedded":
         url = f"embedded:{chain.directory}/data/sendgate.redb"
-        return start_sendgate(chain, sink_port, binary, url)
+        return start_sendgate(chain, sink_port, binary, url, under)
     redis, url = start_redis(chain)
-    hop = start_sendgate(chain, sink_port, binary, url)
+    hop = start_sendgate(chain, sink_port, binary, url, under)
     hop.redis = redis
     return hop
 
@@ -90,7 +96,9 @@ def start_redis(chain: Chain) -> tuple[Process, str]:
     return redis, f"redis://127.0.0.1:{port}/0"
 
 
-def start_sendgate(chain: Chain, sink_port: int, binary: Path, store_url: str) -> Hop:
+def start_sendgate(
+    chain: Chain, sink_port: int, binary: Path, store_url: str, under: Sequence[str] = ()
+) -> Hop:
     """The gateway with one listener that reads scopes, which is its costliest way to relay."""
     if not binary.exists():
         raise BenchError(f"{binary} is missing: run `cargo build --release`, or give --binary PATH")
@@ -124,6 +132,7 @@ file = "{data}/suppression.log"
 connections_per_client_limit = 4000
 """
     )
-    gateway = chain.start("sendgate", [str(binary), "serve", "--config", str(config)])
+    argv = [*under, str(binary), "serve", "--config", str(config)]
+    gateway = chain.start("sendgate", argv)
     chain.await_answer(gateway, port, b"", b"220")
     return Hop(port, gateway)

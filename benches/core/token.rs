@@ -27,11 +27,12 @@ pub(super) fn all(criterion: &mut Criterion) {
         bencher.iter(|| signer.sign(black_box(&token)).unwrap());
     });
     let ours = signer.sign(&token).unwrap();
-    let stranger = Signer::new(secrets.map(|secret| &secret[1..]), month);
-    let theirs = stranger.sign(&token).unwrap();
+    let mut forged = ours.clone();
+    let last = if forged.ends_with('a') { "b" } else { "a" };
+    forged.replace_range(ours.len() - 1.., last);
     for (name, text, is_ours) in [
         ("checked", ours.as_str(), true),
-        ("checked, forged", theirs.as_str(), false),
+        ("checked, forged", forged.as_str(), false),
         ("checked, another local part", "news", false),
     ] {
         assert_eq!(signer.check(text, &tenants, NOW).is_ok(), is_ours);

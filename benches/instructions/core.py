@@ -36,16 +36,15 @@ def loads(carry: Path) -> list[str]:
     return said_by([str(carry)]).splitlines()
 
 
-def count(carry: Path, place: Place) -> Iterator[tuple[str, int, Profile]]:
-    """For each kind of message its name, the instructions of one and where they are spent."""
+def count(carry: Path, place: Place) -> Iterator[tuple[str, Profile]]:
+    """For each kind of message its name and the instructions of one."""
     with tempfile.TemporaryDirectory(prefix="instructions-") as directory:
         for load in loads(carry):
             less, more = (
                 profile(carry, load, messages, place, Path(directory))
                 for messages in (MESSAGES, 2 * MESSAGES)
             )
-            one = more.per(less, MESSAGES)
-            yield load, one.total, one
+            yield load, more.per(less, MESSAGES)
 
 
 def profile(carry: Path, load: str, messages: int, place: Place, directory: Path) -> Profile:

@@ -11,6 +11,9 @@ from chain import BenchError
 CORNER = "instructions per message"
 """The first cell of our tables, by which they are found again in a file."""
 
+ALL = 0.95
+"""The share above which a function that calls others tells nothing."""
+
 Counts = dict[tuple[str, str], int]
 """By row and column."""
 
@@ -80,10 +83,16 @@ def hot(title: str, profile: Profile, number: int) -> str:
     for kind, counter in [
         ("crate or library", profile.by_crate()),
         ("function, without what it calls", profile.own),
-        ("function, with what it calls", profile.inclusive),
+        ("function, with what it calls", telling(profile)),
     ]:
         parts.append(table([kind, "instructions", "share"], shares(counter, profile.total, number)))
     return "\n\n".join(parts)
+
+
+def telling(profile: Profile) -> Counter[str]:
+    """Functions with what they call, without those in which everything happens."""
+    limit = ALL * profile.total
+    return Counter({f: count for f, count in profile.inclusive.items() if count < limit})
 
 
 def shares(counter: Counter[str], total: int, number: int) -> list[list[str]]:

@@ -21,6 +21,12 @@ LABELS = {
 
 SENDGATE = ["redis", "embedded"]
 
+STORE_TIMEOUT = "200ms"
+"""How long a look-up may take, as by default."""
+
+PROFILED_TIMEOUT = "10s"
+"""How long under a profiler."""
+
 
 @dataclass
 class Hop:
@@ -47,7 +53,8 @@ def start_hop(
 ) -> Hop:
     """Starts the hop called `name` in front of the sink, and waits until it greets.
 
-    `under` is a command that the gateway is run by, a profiler for one.
+    `under` is a command that the gateway is run by, a profiler for one. Then it is slow, and waits
+    longer for its store.
     """
     if name == "direct":
         return Hop(sink_port)
@@ -120,6 +127,7 @@ url = "smtp://127.0.0.1:{sink_port}"
 
 [store]
 url = "{store_url}"
+timeout = "{PROFILED_TIMEOUT if under else STORE_TIMEOUT}"
 
 [http]
 socket = "{data}/sendgate.sock"

@@ -21,7 +21,7 @@ use crate::config::{Addresses, Config, Loaded};
 use crate::gateway::label_book::LabelBook;
 use crate::gateway::listener::{self, Kind};
 use crate::gateway::mint::Mint;
-use crate::gateway::{Context, Drain, Settings, tls};
+use crate::gateway::{Context, Drain, Settings, Workers, tls};
 use crate::http::{self, AdminState, Names, Readiness};
 use crate::learning::{Learner, LearnerRules};
 use crate::log::SuppressionLog;
@@ -60,13 +60,20 @@ impl App {
         let config = &loaded.config;
         let metrics = Arc::new(Metrics::default());
         create_data_dir(config)?;
-        let (store, ledger, identity) = stores::open(config)?;
+        let (stores, ledger, identity) = stores::open(config)?;
         return_path::make_key(config)?;
-        let settings = settings::build(config, loaded.bounce_rules()?, None, &metrics)?;
+        let settings = settings::build(
+            config,
+            loaded.bounce_rules()?,
+            None,
+            config.workers(),
+            &metrics,
+        )?;
         let bound = listeners::bind(config)?;
         let admin = bind_admin(config).await?;
         let log = start_log(config, &metrics)?;
-        stores::establish(&store, identity).await?;
+        stores::establish(&stores.shared(), identity).await?;
+        let workers = Workers::start(config.workers(), |runtime| stores.ledger_at(runtime, &ledger))?;
 
         let context = Arc::new(Context {
             learner: Arc::new(Learner::new(
@@ -80,6 +87,7 @@ impl App {
             log,
             metrics,
             drain: Drain::new(),
+            workers,
             settings: ArcSwap::from_pointee(settings),
         });
         let readiness = Arc::new(Readiness::default());
@@ -127,7 +135,13 @@ impl App {
         let same_upstream = settings::same_upstream(&self.loaded.config, config);
         let upstream = same_upstream.then(|| Arc::clone(&before.upstream));
         let rules = loaded.bounce_rules()?;
-        let settings = settings::build(config, rules, upstream, &self.context.metrics)?;
+        let settings = settings::build(
+            config,
+            rules,
+            upstream,
+            self.context.workers.count(),
+            &self.context.metrics,
+        )?;
         let added = self.listeners.bind_added(config)?;
         telemetry::reload_level(&config.trace)?;
         settings::warn_of_restart(&self.loaded.config, config);
@@ -238,6 +252,7 @@ async fn bind_admin(config: &Config) -> anyhow::Result<Admin> {
     let tcp = match config.http.admin {
         Some(address) => Some(
             listener::bind(address)
+                .and_then(TcpListener::from_std)
                 .map_err(|error| listeners::explain(&error, &address.to_string(), "http.admin"))?,
         ),
         None => None,

@@ -418,6 +418,8 @@ pub struct Limits {
     pub pass_long_lines: bool,
     /// How many Received fields make a message a loop.
     pub hop_limit: usize,
+    /// Threads that carry sessions; 0 means one for each core.
+    pub workers: usize,
     /// Most connections of one listener.
     pub connection_limit: usize,
     /// Most connections from one address.

@@ -70,7 +70,10 @@ impl Timestamp {
     }
 
     fn date_time(self) -> OffsetDateTime {
-        OffsetDateTime::from_unix_timestamp_nanos(i128::from(self.0) * 1_000_000)
+        let seconds = i64::try_from(self.0 / 1000).unwrap_or(i64::MAX);
+        let millis = u16::try_from(self.0 % 1000).unwrap_or_default();
+        OffsetDateTime::from_unix_timestamp(seconds)
+            .and_then(|moment| moment.replace_millisecond(millis))
             .unwrap_or(OffsetDateTime::UNIX_EPOCH)
     }
 

@@ -14,7 +14,7 @@ use crate::config::Mode;
 use crate::config::Suppressed;
 use crate::log::entry::Outcome;
 use crate::mail::{ForwardPath, ReversePath};
-use crate::smtp::{MailParameters, RcptParameters, Reply};
+use crate::smtp::{MailParameters, RcptParameters, Reply, UpstreamReply};
 use crate::suppression::policy::{Judgement, MessageScopes};
 use crate::suppression::{Finding, RecipientKey, Stream, Tenant, Verdict, judge};
 use crate::timestamp::Timestamp;
@@ -97,10 +97,10 @@ pub struct Recipient {
     pub judgement: Judgement,
     /// What happens.
     pub fate: Fate,
-    /// What the client heard at RCPT.
-    pub reply: Option<String>,
+    /// What the client heard instead of the upstream's own reply.
+    pub reply: Option<Reply>,
     /// What the upstream said at RCPT.
-    pub upstream_reply: Option<String>,
+    pub upstream_reply: Option<UpstreamReply>,
 }
 
 /// What happens to one recipient.
@@ -173,7 +173,7 @@ impl Transaction {
             finding,
             judgement: by_default,
             fate,
-            reply: reply.as_ref().map(ToString::to_string),
+            reply: reply.clone(),
             upstream_reply: None,
         });
         reply
@@ -269,6 +269,16 @@ impl Recipient {
             Fate::Discarded => Verdict::Discard,
             Fate::Refused => self.judgement.verdict,
             Fate::Offer | Fate::Accepted | Fate::RefusedUpstream => Verdict::Relay,
+        }
+    }
+
+    /// What the client heard at RCPT, or what it heard of this recipient in the end.
+    #[must_use]
+    pub fn heard(&self) -> Option<String> {
+        match (&self.reply, &self.upstream_reply) {
+            (Some(reply), _) => Some(reply.to_string()),
+            (None, Some(reply)) => Some(answers::of_upstream(reply, false).to_string()),
+            (None, None) => None,
         }
     }
 

@@ -45,7 +45,7 @@ pub(super) fn all(criterion: &mut Criterion) {
             bencher.iter_batched(
                 || vec![entry(); usize::try_from(LINES).unwrap()],
                 |entries| {
-                    entries.into_iter().for_each(|entry| log.write(entry));
+                    log.write(entries);
                     let mut left = LINES;
                     while left > 0 {
                         left -= done.recv().unwrap();
@@ -67,14 +67,14 @@ pub(super) fn all(criterion: &mut Criterion) {
 fn entry() -> Entry {
     Entry {
         time: NOW,
-        id: "01h455vb4pex5vsk".to_owned(),
+        id: "01h455vb4pex5vsk".into(),
         tenant: Tenant::default(),
         listener: "127.0.0.1:2525".into(),
         credential: None,
         client: [192, 0, 2, 1].into(),
         stream: "campaign".into(),
-        campaign: Some("november".to_owned()),
-        message_id: Some("<20261122093000.1234@example.org>".to_owned()),
+        campaign: Some("november".into()),
+        message_id: Some("<20261122093000.1234@example.org>".into()),
         recipient: "recipient@customers.example.net".to_owned(),
         key: Some(RecipientKey::from_bytes([7; 16])),
         verdict: Verdict::Relay,
@@ -82,8 +82,8 @@ fn entry() -> Entry {
         also: Vec::new(),
         since: None,
         observed: false,
-        reply: Some("250 2.0.0 Ok: queued as 4bK9vq2Xz3z1Q".to_owned()),
-        upstream_reply: Some("250 2.0.0 Ok: queued as 4bK9vq2Xz3z1Q".to_owned()),
+        reply: Some("250 2.0.0 Ok: queued as 4bK9vq2Xz3z1Q".into()),
+        upstream_reply: Some("250 2.0.0 Ok: queued as 4bK9vq2Xz3z1Q".into()),
         outcome: Some(Outcome::Delivered),
     }
 }

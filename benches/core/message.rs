@@ -318,8 +318,7 @@ fn offer(
         let answer = answers::of_upstream(&reply, false);
         let recipient = &mut transaction.recipients[index];
         recipient.fate = Fate::Accepted;
-        recipient.reply = Some(answer.to_string());
-        recipient.upstream_reply = Some(reply.to_string());
+        recipient.upstream_reply = Some(reply);
         replies[index - batch_start] = Some(answer);
     });
 }

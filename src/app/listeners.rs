@@ -2,10 +2,9 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 
-use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use super::kind_word;
@@ -148,13 +147,12 @@ impl Listeners {
         tracing::info!(%address, %configured, kind = kind_word(kind), "listening");
         let stop = CancellationToken::new();
         let name: Arc<str> = configured.to_string().into();
-        tokio::spawn(listener::serve(
-            listener,
-            kind,
-            name,
-            Arc::clone(context),
-            stop.clone(),
-        ));
+        let serve = listener::serve(listener, kind, name, Arc::clone(context), stop.clone());
+        match kind {
+            Kind::Smtp => context.workers.first().runtime().spawn(serve),
+            // Reading reports takes time that no session should wait for.
+            Kind::Returns => tokio::spawn(serve),
+        };
         let listening = Listening {
             kind,
             configured,

@@ -25,6 +25,7 @@ pub(super) fn build(
     config: &Config,
     bounce_rules: Arc<Rules>,
     upstream: Option<Arc<Upstream>>,
+    workers: usize,
     metrics: &Arc<Metrics>,
 ) -> anyhow::Result<Settings> {
     let streams = config.streams();
@@ -34,7 +35,7 @@ pub(super) fn build(
     };
     let upstream = match upstream {
         Some(upstream) => upstream,
-        None => Arc::new(build_upstream(config, metrics)?),
+        None => Arc::new(build_upstream(config, workers, metrics)?),
     };
     let user_rules = config
         .users
@@ -87,7 +88,11 @@ pub(super) fn build(
     })
 }
 
-fn build_upstream(config: &Config, metrics: &Arc<Metrics>) -> anyhow::Result<Upstream> {
+fn build_upstream(
+    config: &Config,
+    workers: usize,
+    metrics: &Arc<Metrics>,
+) -> anyhow::Result<Upstream> {
     let upstream = &config.upstream;
     let url: UpstreamUrl = upstream.url.parse()?;
     let credentials = match &upstream.user {
@@ -101,6 +106,7 @@ fn build_upstream(config: &Config, metrics: &Arc<Metrics>) -> anyhow::Result<Ups
         ca_file: upstream.ca_file.clone(),
         hostname: config.hostname(),
         idle_connections: upstream.idle_connections,
+        workers,
         idle_timeout: upstream.idle_timeout,
         reply_limit: usize::try_from(config.limits.upstream_reply_limit).unwrap_or(usize::MAX),
         timeouts: UpstreamTimeouts {
@@ -277,7 +283,7 @@ fn domains(written: &[String]) -> anyhow::Result<Vec<String>> {
 /// Says which changes a reload does not make.
 pub(super) fn warn_of_restart(before: &Config, after: &Config) {
     let text = |value: &dyn erased::Json| value.json();
-    let parts: [(&str, &dyn erased::Json, &dyn erased::Json); 6] = [
+    let parts: [(&str, &dyn erased::Json, &dyn erased::Json); 7] = [
         ("data_dir", &before.data_dir, &after.data_dir),
         ("[store]", &before.store, &after.store),
         ("[keys]", &before.keys, &after.keys),
@@ -285,6 +291,11 @@ pub(super) fn warn_of_restart(before: &Config, after: &Config) {
             "learning.remember",
             &before.learning.remember,
             &after.learning.remember,
+        ),
+        (
+            "limits.workers",
+            &before.limits.workers,
+            &after.limits.workers,
         ),
         ("[http]", &before.http, &after.http),
         ("[log]", &before.log, &after.log),

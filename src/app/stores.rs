@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use secrecy::ExposeSecret;
+use tokio::runtime::Handle;
 
 use crate::config::{Config, StoreUrl, secret};
 use crate::store::embedded::EmbeddedStore;
@@ -20,25 +21,60 @@ const PATIENCE: Duration = Duration::from_secs(2);
 const RETRY: Duration = Duration::from_secs(1);
 
 /// Opens the configured store. Nothing is asked of it yet.
-pub(super) fn open(config: &Config) -> anyhow::Result<(Arc<dyn Store>, Arc<Ledger>, Identity)> {
+pub(super) fn open(config: &Config) -> anyhow::Result<(Stores, Arc<Ledger>, Identity)> {
     let keys = KeyMaker::new(&read_pepper(config)?);
     let url: StoreUrl = config.store.url.parse()?;
-    let store: Arc<dyn Store> = match url {
-        StoreUrl::Embedded(file) => Arc::new(EmbeddedStore::open(&file)?),
-        StoreUrl::Redis(url) => Arc::new(RedisStore::new(&redis_options(config, url)?)?),
+    let stores = match url {
+        StoreUrl::Embedded(file) => Stores::Embedded(Arc::new(EmbeddedStore::open(&file)?)),
+        StoreUrl::Redis(url) => {
+            let options = redis_options(config, url)?;
+            Stores::Redis(Arc::new(RedisStore::new(&options)?), options)
+        }
     };
     let options = LedgerOptions {
         rules: config.event_rules(),
         timeout: config.store.timeout,
         remember: config.learning.remember,
     };
-    let ledger = Arc::new(Ledger::new(Arc::clone(&store), keys.clone(), options));
+    let ledger = Arc::new(Ledger::new(stores.shared(), keys.clone(), options));
     let identity = Identity {
         keys,
         state_file: config.data_dir.join("generation"),
         create: config.store.create,
     };
-    Ok((store, ledger, identity))
+    Ok((stores, ledger, identity))
+}
+
+/// The configured store, and the ways to it.
+pub(super) enum Stores {
+    Embedded(Arc<EmbeddedStore>),
+    /// With what it takes to connect once more.
+    Redis(Arc<RedisStore>, RedisOptions),
+}
+
+impl Stores {
+    /// The way that everybody shares.
+    pub(super) fn shared(&self) -> Arc<dyn Store> {
+        match self {
+            Self::Embedded(store) => Arc::clone(store) as _,
+            Self::Redis(store, _) => Arc::clone(store) as _,
+        }
+    }
+
+    /// The ledger over a way of its own for whoever runs on `runtime`. A file needs none.
+    pub(super) fn ledger_at(
+        &self,
+        runtime: &Handle,
+        ledger: &Arc<Ledger>,
+    ) -> anyhow::Result<Arc<Ledger>> {
+        Ok(match self {
+            Self::Embedded(_) => Arc::clone(ledger),
+            Self::Redis(store, options) => {
+                let own = store.beside(options, runtime)?;
+                Arc::new(ledger.by_way_of(Arc::new(own)))
+            }
+        })
+    }
 }
 
 fn redis_options(config: &Config, url: String) -> anyhow::Result<RedisOptions> {

@@ -233,7 +233,7 @@ mod tests {
     fn a_line_for_people_is_aligned_and_harmless() {
         let mut entry = example("bob@example.net");
         entry.key = None;
-        entry.reply = Some("550 \u{1b}[2J no".to_owned());
+        entry.reply = Some("550 \u{1b}[2J no".into());
         assert_eq!(
             for_people(&Line::Entry(Box::new(entry))),
             "2026-11-22 06:20:00Z reject    opt-out      bob@example.net                    \

@@ -156,6 +156,8 @@ impl Default for Limits {
             text_line_limit: 1000,
             pass_long_lines: false,
             hop_limit: 100,
+            // Each core has work for one thread, and no thread waits for another.
+            workers: 0,
             connection_limit: 10_000,
             connections_per_client_limit: 1000,
             error_limit: 20,

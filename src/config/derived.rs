@@ -17,6 +17,15 @@ pub(super) const BUILT_IN_STREAMS: [(&str, StreamClass); 3] = [
 ];
 
 impl Config {
+    /// How many threads carry sessions.
+    #[must_use]
+    pub fn workers(&self) -> usize {
+        match self.limits.workers {
+            0 => std::thread::available_parallelism().map_or(1, usize::from),
+            count => count,
+        }
+    }
+
     /// Every stream by name: the three that always exist, and the configured ones.
     ///
     /// A built-in stream that is configured too keeps its class unless the configuration changes it

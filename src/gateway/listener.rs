@@ -15,6 +15,7 @@ use super::proxy;
 use super::returns::ReturnsSession;
 use super::session::Session;
 use super::settings::{Context, SmtpRules, is_in};
+use super::worker::{Seat, Worker};
 
 /// How many connections may wait to be accepted.
 const BACKLOG: i32 = 1024;
@@ -30,11 +31,11 @@ pub enum Kind {
     Returns,
 }
 
-/// Binds an address for a listener.
+/// Binds an address for a listener. It does not block, whichever runtime is to serve it.
 ///
 /// # Errors
 /// When the address is in use or not ours.
-pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+pub fn bind(address: SocketAddr) -> io::Result<std::net::TcpListener> {
     let socket = Socket::new(
         Domain::for_address(address),
         Type::STREAM,
@@ -48,19 +49,26 @@ pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
     socket.set_nonblocking(true)?;
-    TcpListener::from_std(socket.into())
+    Ok(socket.into())
 }
 
 /// Accepts until it is told to stop or the drain begins.
 ///
 /// `name` is the address as configured, under which the settings hold the listener's rules.
 pub async fn serve(
-    listener: TcpListener,
+    listener: std::net::TcpListener,
     kind: Kind,
     name: Arc<str>,
     context: Arc<Context>,
     stop: CancellationToken,
 ) {
+    let listener = match TcpListener::from_std(listener) {
+        Ok(listener) => listener,
+        Err(error) => {
+            tracing::error!(%error, listener = %name, "cannot accept connections");
+            return;
+        }
+    };
     let connections = Arc::new(Connections::default());
     loop {
         let accepted = tokio::select! {
@@ -95,22 +103,64 @@ fn admit(
     };
     // The last small segment of a reply must not wait for a delayed acknowledgement.
     let _ = stream.set_nodelay(true);
-    let visit = Visit {
+    let peer = peer.ip().to_canonical();
+    // Near the limit everybody gets less patience, so that the slow make room (W12).
+    let overloaded = guest.all * 10 >= limit * 9;
+    let visit = move |stream| Visit {
         stream,
-        peer: peer.ip().to_canonical(),
-        // Near the limit everybody gets less patience, so that the slow make room (W12).
-        overloaded: guest.all * 10 >= limit * 9,
+        peer,
+        overloaded,
         guest,
     };
     let (context, name) = (Arc::clone(context), Arc::clone(name));
-    context.drain.clone().spawn(async move {
-        context.metrics.connection_opened(&name);
-        match kind {
-            Kind::Smtp => visit.smtp(&context, &name).await,
-            Kind::Returns => visit.returns(&context, &name).await,
+    match kind {
+        Kind::Smtp => {
+            let seat = context.workers.seat();
+            let arrival = Arrival::of(stream, &seat, &context);
+            let runtime = seat.worker().runtime().clone();
+            let tasks = context.drain.clone();
+            let carried = async move {
+                let Ok(stream) = arrival.and_then(Arrival::settle) else {
+                    return;
+                };
+                context.metrics.connection_opened(&name);
+                let worker = Arc::clone(seat.worker());
+                visit(stream).smtp(&context, &name, worker).await;
+                context.metrics.connection_closed(&name);
+            };
+            tasks.spawn_on(carried, &runtime);
         }
-        context.metrics.connection_closed(&name);
-    });
+        Kind::Returns => context.drain.clone().spawn(async move {
+            context.metrics.connection_opened(&name);
+            visit(stream).returns(&context, &name).await;
+            context.metrics.connection_closed(&name);
+        }),
+    }
+}
+
+/// A connection on its way to its worker. Readiness is told to the runtime that registered it.
+enum Arrival {
+    /// The worker that accepted it keeps it.
+    Here(TcpStream),
+    /// Another registers it anew.
+    Elsewhere(std::net::TcpStream),
+}
+
+impl Arrival {
+    fn of(stream: TcpStream, seat: &Seat, context: &Context) -> io::Result<Self> {
+        if Arc::ptr_eq(seat.worker(), context.workers.first()) {
+            Ok(Self::Here(stream))
+        } else {
+            stream.into_std().map(Self::Elsewhere)
+        }
+    }
+
+    fn settle(self) -> io::Result<TcpStream> {
+        match self {
+            Self::Here(stream) => Ok(stream),
+            Self::Elsewhere(stream) => TcpStream::from_std(stream),
+        }
+    }
 }
 
 /// A connection on its way to its session.
@@ -122,7 +172,7 @@ struct Visit {
 }
 
 impl Visit {
-    async fn smtp(mut self, context: &Arc<Context>, name: &Arc<str>) {
+    async fn smtp(mut self, context: &Arc<Context>, name: &Arc<str>, worker: Arc<Worker>) {
         let settings = context.settings.load_full();
         let Some(rules) = settings.smtp.get(&**name).cloned() else {
             return;
@@ -137,7 +187,8 @@ impl Visit {
             .identify(client, settings.limits.connections_per_client_limit)
         {
             let context = Arc::clone(context);
-            let session = Session::new(context, rules, self.stream, client, self.overloaded);
+            let session =
+                Session::new(context, worker, rules, self.stream, client, self.overloaded);
             session.run().await;
         } else {
             refuse_client(context, name, self.stream).await;

@@ -1,5 +1,6 @@
 //! The gateway: sockets around the pure core. Listeners accept, sessions speak, the relay hands on.
 
+mod alarm;
 pub mod auth;
 pub mod drain;
 pub mod label_book;
@@ -14,6 +15,8 @@ pub mod tls;
 mod transport;
 pub mod upstream;
 mod wire;
+pub mod worker;
 
 pub use drain::Drain;
 pub use settings::{Context, Settings};
+pub use worker::Workers;

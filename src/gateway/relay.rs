@@ -11,14 +11,18 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::upstream::{Connection, Lost, Upstream};
+use super::worker::Home;
 use crate::smtp::{Reply, UpstreamReply};
 use crate::transaction::answers;
 
+pub(super) use envelope::Offered;
 pub(super) use message::Ending;
 
 /// The upstream's side of one client transaction.
 pub(super) struct Relay {
     upstream: Arc<Upstream>,
+    /// Whose kept connections are used.
+    home: Home,
     origin: Origin,
     connection: Option<Connection>,
     stage: Stage,
@@ -53,9 +57,10 @@ enum Stage {
 }
 
 impl Relay {
-    pub(super) const fn new(upstream: Arc<Upstream>, origin: Origin) -> Self {
+    pub(super) const fn new(upstream: Arc<Upstream>, home: Home, origin: Origin) -> Self {
         Self {
             upstream,
+            home,
             origin,
             connection: None,
             stage: Stage::None,
@@ -78,7 +83,7 @@ impl Relay {
         if let Some(connection) = self.connection.take()
             && !in_data
         {
-            self.upstream.give_back(connection);
+            self.upstream.give_back(self.home, connection);
         }
     }
 

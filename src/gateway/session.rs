@@ -18,22 +18,26 @@ use super::auth::{Login, User};
 use super::relay::{Origin, Relay};
 use super::settings::{Context, Settings, SmtpRules, is_in};
 use super::wire::{Over, Patience, Wire};
+use super::worker::Worker;
 use crate::config::TlsMode;
 use crate::log::entry::Outcome;
-use crate::mail::{EnhancedStatus, ForwardPath, ReversePath};
+use crate::mail::{EnhancedStatus, ReversePath};
 use crate::smtp::body::BodyLimits;
 use crate::smtp::command::Xclient;
 use crate::smtp::sasl::Credentials;
-use crate::smtp::{Event, MailParameters, RcptParameters, Reply, Server, ServerOptions};
+use crate::smtp::{Event, MailParameters, Reply, Server, ServerOptions};
 use crate::transaction::answers::NotOffered;
 use crate::transaction::{Policy, Transaction};
 use data::Body;
 pub(super) use journal::transaction_id;
+use recipients::Candidate;
 use signing::Recording;
 
 /// One client's visit.
 pub(super) struct Session {
     context: Arc<Context>,
+    /// Whose connections we use.
+    worker: Arc<Worker>,
     settings: Arc<Settings>,
     rules: Arc<SmtpRules>,
     wire: Wire,
@@ -45,9 +49,10 @@ pub(super) struct Session {
     extended: bool,
     user: Option<Arc<User>>,
     policy: Arc<Policy>,
-    current: Option<Current>,
+    /// Boxed, because every event takes it out and puts it back.
+    current: Option<Box<Current>>,
     /// Recipients that came together and are not answered yet.
-    batch: Vec<(ForwardPath, RcptParameters)>,
+    batch: Vec<Candidate>,
 }
 
 /// The transaction in progress.
@@ -62,6 +67,7 @@ struct Current {
 impl Session {
     pub(super) fn new(
         context: Arc<Context>,
+        worker: Arc<Worker>,
         rules: Arc<SmtpRules>,
         stream: TcpStream,
         client: IpAddr,
@@ -84,6 +90,7 @@ impl Session {
             current: None,
             batch: Vec::new(),
             context,
+            worker,
             settings,
             rules,
         }
@@ -105,7 +112,7 @@ impl Session {
     async fn step(&mut self) -> Result<(), Over> {
         match self.wire.next_event() {
             Some(Event::Recipient { path, parameters }) => {
-                self.batch.push((path, parameters));
+                self.batch.push(Candidate::new(path, parameters));
                 Ok(())
             }
             event if !self.batch.is_empty() => {
@@ -134,7 +141,9 @@ impl Session {
             Event::Authenticate(credentials) => self.log_in(credentials).await,
             Event::Xclient(said) => self.speak_for(said),
             Event::Mail { path, parameters } => self.mail(path, parameters).await,
-            Event::Recipient { path, parameters } => self.batch.push((path, parameters)),
+            Event::Recipient { path, parameters } => {
+                self.batch.push(Candidate::new(path, parameters));
+            }
             // The server answers those here.
             Event::UnreadableRecipient => {}
             Event::Data => self.data().await,
@@ -252,12 +261,16 @@ impl Session {
         }
         let id = journal::transaction_id();
         let transaction = Transaction::new(id, path, parameters, Arc::clone(&self.policy));
-        self.current = Some(Current {
+        self.current = Some(Box::new(Current {
             transaction,
-            relay: Relay::new(Arc::clone(&self.settings.upstream), self.origin()),
+            relay: Relay::new(
+                Arc::clone(&self.settings.upstream),
+                self.worker.home(),
+                self.origin(),
+            ),
             body: Body::None,
             recording: None,
-        });
+        }));
         let reply = Reply::new(250, EnhancedStatus::of(2, 1, 0), "Sender ok");
         self.wire.server.reply(reply);
     }

@@ -17,6 +17,7 @@ use super::drain::Drain;
 use super::label_book::LabelBook;
 use super::mint::Mint;
 use super::upstream::Upstream;
+use super::worker::Workers;
 use crate::bounce::Rules;
 use crate::config::{Limits, Mode, Suppressed, Timeouts, TlsMode};
 use crate::learning::Learner;
@@ -45,6 +46,8 @@ pub struct Context {
     pub metrics: Arc<Metrics>,
     /// Ends it all in good order.
     pub drain: Drain,
+    /// The threads that carry sessions.
+    pub workers: Workers,
     /// What the configuration says now.
     pub settings: ArcSwap<Settings>,
 }

@@ -2,8 +2,9 @@
 
 use std::io;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
+use bytes::Buf;
 use futures_util::FutureExt;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
@@ -26,6 +27,21 @@ impl Transport {
     /// Reads what has arrived already, without waiting; none if there is nothing.
     pub(super) fn read_now(&mut self, buffer: &mut bytes::BytesMut) -> Option<io::Result<usize>> {
         self.read_buf(buffer).now_or_never()
+    }
+
+    /// Writes what is in `buffer` as far as it goes out; ready once all of it did.
+    pub(super) fn poll_write_all(
+        &mut self,
+        context: &mut Context<'_>,
+        buffer: &mut bytes::BytesMut,
+    ) -> Poll<io::Result<()>> {
+        while !buffer.is_empty() {
+            match ready!(Pin::new(&mut *self).poll_write(context, buffer))? {
+                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                written => buffer.advance(written),
+            }
+        }
+        Pin::new(self).poll_flush(context)
     }
 }
 

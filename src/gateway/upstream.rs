@@ -14,6 +14,7 @@ use secrecy::SecretString;
 use tokio_rustls::TlsConnector;
 
 use super::tls::{self, TlsError};
+use super::worker::Home;
 use crate::config::{Security, UpstreamUrl};
 use crate::smtp::{Extensions, Reply};
 use crate::telemetry::Metrics;
@@ -36,6 +37,8 @@ pub struct UpstreamOptions {
     pub hostname: String,
     /// Most idle connections kept.
     pub idle_connections: usize,
+    /// How many workers there are, each with kept connections of its own.
+    pub workers: usize,
     /// How long an idle connection is kept.
     pub idle_timeout: Duration,
     /// Longest reply in octets.
@@ -65,7 +68,8 @@ pub struct Upstream {
     connector: TlsConnector,
     /// What its last EHLO offered; none before the first connection.
     extensions: ArcSwapOption<Extensions>,
-    idle: Idle,
+    /// The kept connections of each [`Home`].
+    idle: Vec<Idle>,
     /// Whether the last try to connect failed.
     failing: AtomicBool,
     /// Held by whoever asks the upstream what it offers.
@@ -125,7 +129,10 @@ impl Upstream {
             Security::Opportunistic if options.ca_file.is_none() => tls::opportunistic_connector(),
             _ => tls::verifying_connector(options.ca_file.as_deref())?,
         };
-        let idle = Idle::new(options.idle_connections, options.idle_timeout);
+        let share = options.idle_connections.div_ceil(options.workers.max(1));
+        let idle = std::iter::repeat_with(|| Idle::new(share, options.idle_timeout))
+            .take(Home::count(options.workers))
+            .collect();
         Ok(Self {
             options,
             connector,
@@ -165,15 +172,13 @@ impl Upstream {
             return;
         }
         if let Ok(connection) = self.connect().await {
-            self.give_back(connection);
+            self.give_back(Home::ELSEWHERE, connection);
         }
     }
 
-    /// A connection for the next transaction: a kept one, or a new one.
-    pub(super) async fn take(&self) -> Result<Connection, ConnectError> {
-        let kept = self.idle.take();
-        self.metrics.upstream_idle(self.idle.len());
-        match kept {
+    /// A connection for the next transaction: one kept there, or a new one.
+    pub(super) async fn take(&self, home: Home) -> Result<Connection, ConnectError> {
+        match self.kept_at(home).and_then(Idle::take) {
             Some(connection) => Ok(connection),
             None => self.connect().await,
         }
@@ -214,19 +219,22 @@ impl Upstream {
     }
 
     /// Keeps a connection that is in step for the next transaction; drops any other (R12).
-    pub(super) fn give_back(&self, mut connection: Connection) {
-        if connection.is_in_step() {
+    pub(super) fn give_back(&self, home: Home, mut connection: Connection) {
+        if let Some(idle) = self.kept_at(home).filter(|_| connection.is_in_step()) {
             connection.needs_reset = true;
             connection.idle_since = Instant::now();
-            self.idle.put(connection);
+            idle.put(connection);
         }
-        self.metrics.upstream_idle(self.idle.len());
+    }
+
+    fn kept_at(&self, home: Home) -> Option<&Idle> {
+        self.idle.get(home.index())
     }
 
     /// Closes the connections that were idle for too long.
     pub fn close_idle(&self) {
-        self.idle.prune();
-        self.metrics.upstream_idle(self.idle.len());
+        let kept = self.idle.iter().map(Idle::prune).sum();
+        self.metrics.upstream_idle(kept);
     }
 
     /// Whether the last try to connect failed.

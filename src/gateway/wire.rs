@@ -9,11 +9,12 @@ use std::time::Duration;
 use bytes::BytesMut;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::time::{Instant, Sleep};
+use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::io::poll_read_buf;
 
-use super::drain::Signals;
+use super::alarm::{Alarm, Wait};
+use super::drain::{Signals, Stage};
 use super::transport::Transport;
 use crate::mail::EnhancedStatus;
 use crate::smtp::{Event, Server};
@@ -60,8 +61,7 @@ pub(super) struct Wire {
     pub(super) server: Server,
     patience: Patience,
     signals: Signals,
-    /// Armed once and moved when it fires too early, because most deadlines are never reached.
-    alarm: Pin<Box<Sleep>>,
+    alarm: Alarm,
     /// When the command, or the data, must be complete; set when waiting for it begins.
     deadline: Option<Instant>,
     /// Since when the client is not waited for. That time is ours or the upstream's, not the client's.
@@ -81,7 +81,7 @@ impl Wire {
             server,
             patience,
             signals,
-            alarm: Box::pin(tokio::time::sleep(patience.command)),
+            alarm: Alarm::new(patience.command),
             deadline: None,
             busy_since: Instant::now(),
         }
@@ -104,14 +104,17 @@ impl Wire {
         }
         // A reply ends a command, also one that was no event, such as NOOP.
         self.deadline = None;
-        let output = self.server.output().split();
-        let write = async {
-            self.transport.write_all(&output).await?;
-            self.transport.flush().await
-        };
-        tokio::time::timeout(self.patience.command, write)
-            .await
-            .map_err(|_| io::ErrorKind::TimedOut)?
+        let mut wait = Wait::new(self.patience.command);
+        poll_fn(|context| self.poll_flush(context, &mut wait)).await
+    }
+
+    fn poll_flush(&mut self, context: &mut Context<'_>, wait: &mut Wait) -> Poll<io::Result<()>> {
+        let output = self.server.output();
+        if let Poll::Ready(written) = self.transport.poll_write_all(context, output) {
+            return Poll::Ready(written);
+        }
+        let due = self.alarm.poll_due(context, wait.deadline());
+        due.map(|()| Err(io::ErrorKind::TimedOut.into()))
     }
 
     /// Flushes and waits for more input. A client that takes too long, and an idle one when we are
@@ -155,26 +158,14 @@ impl Wire {
             Poll::Ready(Ok(_)) => return Poll::Ready(Read::More),
             Poll::Pending => {}
         }
-        if self.signals.over.as_mut().poll(context).is_ready() {
-            return Poll::Ready(Read::Closed);
+        match self.signals.poll_stage(context) {
+            Stage::Over => return Poll::Ready(Read::Closed),
+            Stage::Begun if !self.server.in_transaction() => return Poll::Ready(Read::Draining),
+            Stage::Begun | Stage::None => {}
         }
-        if !self.server.in_transaction() && self.signals.begun.as_mut().poll(context).is_ready() {
-            return Poll::Ready(Read::Draining);
-        }
-        self.poll_alarm(context, deadline)
-    }
-
-    fn poll_alarm(&mut self, context: &mut Context<'_>, deadline: Instant) -> Poll<Read> {
-        if self.alarm.deadline() > deadline {
-            self.alarm.as_mut().reset(deadline);
-        }
-        while self.alarm.as_mut().poll(context).is_ready() {
-            if Instant::now() >= deadline {
-                return Poll::Ready(Read::TooSlow);
-            }
-            self.alarm.as_mut().reset(deadline);
-        }
-        Poll::Pending
+        self.alarm
+            .poll_due(context, deadline)
+            .map(|()| Read::TooSlow)
     }
 
     fn current_deadline(&mut self, now: Instant) -> Instant {

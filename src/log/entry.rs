@@ -14,7 +14,7 @@ pub struct Entry {
     /// When the verdict took effect.
     pub time: Timestamp,
     /// The transaction, as the client saw it in our replies.
-    pub id: String,
+    pub id: Arc<str>,
     /// Whose list was asked.
     pub tenant: Tenant,
     /// The listener, as configured (`127.0.0.1:2525`).
@@ -28,14 +28,14 @@ pub struct Entry {
     pub stream: Arc<str>,
     /// The campaign, where the message names one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub campaign: Option<String>,
+    pub campaign: Option<Arc<str>>,
     /// The message's own Message-ID, where its header was seen.
     #[serde(
         default,
         rename = "message-id",
         skip_serializing_if = "Option::is_none"
     )]
-    pub message_id: Option<String>,
+    pub message_id: Option<Arc<str>>,
     /// The recipient; with `log.addresses = "hashed"` its domain only.
     pub recipient: String,
     /// The recipient's key, where addresses are hashed.
@@ -57,14 +57,14 @@ pub struct Entry {
     pub observed: bool,
     /// What the client heard for this recipient: at RCPT, or at end-of-data where it was accepted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub reply: Option<String>,
+    pub reply: Option<Arc<str>>,
     /// What the upstream said about it, where it was asked.
     #[serde(
         default,
         rename = "upstream-reply",
         skip_serializing_if = "Option::is_none"
     )]
-    pub upstream_reply: Option<String>,
+    pub upstream_reply: Option<Arc<str>>,
     /// How the transaction ended, where the upstream was involved.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outcome: Option<Outcome>,
@@ -95,7 +95,7 @@ pub(crate) fn example(recipient: &str) -> Entry {
         .map(|address| KeyMaker::new(b"pepper").key(&tenant, &address));
     Entry {
         time: Timestamp::from_millis(1_795_328_400_123),
-        id: "0123456789ab".to_owned(),
+        id: "0123456789ab".into(),
         tenant,
         listener: "127.0.0.1:2525".into(),
         credential: None,
@@ -110,7 +110,7 @@ pub(crate) fn example(recipient: &str) -> Entry {
         also: Vec::new(),
         since: None,
         observed: false,
-        reply: Some("550 5.7.1 0123456789ab Recipient suppressed (opt-out)".to_owned()),
+        reply: Some("550 5.7.1 0123456789ab Recipient suppressed (opt-out)".into()),
         upstream_reply: None,
         outcome: None,
     }

@@ -1,11 +1,14 @@
 //! A [`Line`] is one line of the suppression log: a verdict, or the gap where lines were lost.
 
 use std::borrow::Cow;
+use std::net::IpAddr;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::entry::Entry;
+use super::entry::{Entry, Outcome};
 use crate::mail::EnhancedStatus;
+use crate::suppression::{Reason, RecipientKey, Tenant, Verdict};
 use crate::timestamp::Timestamp;
 
 /// One line of the suppression log.
@@ -37,31 +40,146 @@ impl Line {
     }
 }
 
-/// Appends an entry to `buffer` as one line; control characters are escaped by JSON (A5).
-pub(super) fn render(mut entry: Entry, hashed: bool, buffer: &mut Vec<u8>) {
-    if hashed {
-        hide_address(&mut entry);
-    } else {
-        entry.key = None;
+/// What the lines of one transaction have in common: an entry up to its recipient.
+#[derive(Serialize)]
+struct Head<'a> {
+    time: Timestamp,
+    id: &'a str,
+    tenant: &'a Tenant,
+    listener: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    credential: Option<&'a str>,
+    client: IpAddr,
+    stream: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    campaign: Option<&'a str>,
+    #[serde(rename = "message-id", skip_serializing_if = "Option::is_none")]
+    message_id: Option<&'a str>,
+}
+
+/// The rest of an entry, from its recipient on.
+#[derive(Serialize)]
+struct Tail<'a> {
+    recipient: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key: Option<RecipientKey>,
+    verdict: Verdict,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<Reason>,
+    #[serde(skip_serializing_if = "<[Reason]>::is_empty")]
+    also: &'a [Reason],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    since: Option<Timestamp>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    observed: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reply: Option<&'a str>,
+    #[serde(rename = "upstream-reply", skip_serializing_if = "Option::is_none")]
+    upstream_reply: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    outcome: Option<Outcome>,
+}
+
+impl<'a> Head<'a> {
+    fn of(entry: &'a Entry) -> Self {
+        Self {
+            time: entry.time,
+            id: &entry.id,
+            tenant: &entry.tenant,
+            listener: &entry.listener,
+            credential: entry.credential.as_deref(),
+            client: entry.client,
+            stream: &entry.stream,
+            campaign: entry.campaign.as_deref(),
+            message_id: entry.message_id.as_deref(),
+        }
     }
-    append(&entry, buffer);
 }
 
-/// Appends the line that tells of a gap.
-pub(super) fn render_gap(gap: &Gap, buffer: &mut Vec<u8>) {
-    append(gap, buffer);
+impl<'a> Tail<'a> {
+    fn of(entry: &'a Entry) -> Self {
+        Self {
+            recipient: &entry.recipient,
+            key: entry.key,
+            verdict: entry.verdict,
+            reason: entry.reason,
+            also: &entry.also,
+            since: entry.since,
+            observed: entry.observed,
+            reply: entry.reply.as_deref(),
+            upstream_reply: entry.upstream_reply.as_deref(),
+            outcome: entry.outcome,
+        }
+    }
 }
 
-fn append(value: &impl Serialize, buffer: &mut Vec<u8>) {
+/// Renders entries and gaps as lines; control characters are escaped by JSON (A5).
+///
+/// The recipients of one message come one after the other, and half of each line is the same: that
+/// half is written once and copied.
+#[derive(Debug, Default)]
+pub(super) struct Renderer {
+    /// Whether a recipient appears only as key and domain.
+    hashed: bool,
+    /// The transaction whose head stands in `head`.
+    of: Option<Arc<str>>,
+    /// The open object up to its recipient, behind a comma.
+    head: Vec<u8>,
+}
+
+impl Renderer {
+    pub(super) fn new(hashed: bool) -> Self {
+        Self {
+            hashed,
+            ..Self::default()
+        }
+    }
+
+    /// Appends an entry to `buffer` as one line.
+    pub(super) fn entry(&mut self, mut entry: Entry, buffer: &mut Vec<u8>) {
+        if self.hashed {
+            hide_address(&mut entry);
+        } else {
+            entry.key = None;
+        }
+        // The same allocation is the same transaction; ids of two may be alike only after a restart.
+        let is_next = self.of.as_ref().is_some_and(|of| Arc::ptr_eq(of, &entry.id));
+        if !is_next {
+            self.head.clear();
+            write(&Head::of(&entry), &mut self.head);
+            // The object goes on with the recipient.
+            if self.head.pop().is_some() {
+                self.head.push(b',');
+            }
+            self.of = Some(Arc::clone(&entry.id));
+        }
+        let start = buffer.len();
+        buffer.extend_from_slice(&self.head);
+        let tail = buffer.len();
+        write(&Tail::of(&entry), buffer);
+        if self.head.is_empty() || buffer.len() == tail {
+            buffer.truncate(start);
+            return;
+        }
+        // The brace that opened it.
+        buffer.remove(tail);
+        buffer.push(b'\n');
+    }
+
+    /// Appends the line that tells of a gap.
+    pub(super) fn gap(gap: &Gap, buffer: &mut Vec<u8>) {
+        write(gap, buffer);
+        buffer.push(b'\n');
+    }
+}
+
+fn write(value: &impl Serialize, buffer: &mut Vec<u8>) {
     let start = buffer.len();
     // Entries hold texts, numbers and times only, and a Vec takes any bytes: this does not fail.
     // If it ever did, half a line must not stand in the way of the next.
-    match serde_json::to_writer(&mut *buffer, value) {
-        Ok(()) => buffer.push(b'\n'),
-        Err(error) => {
-            buffer.truncate(start);
-            tracing::error!(%error, "a line of the suppression log cannot be written");
-        }
+    if let Err(error) = serde_json::to_writer(&mut *buffer, value) {
+        buffer.truncate(start);
+        tracing::error!(%error, "a line of the suppression log cannot be written");
     }
 }
 
@@ -75,7 +193,7 @@ fn hide_address(entry: &mut Entry) {
         .flatten()
     {
         if let Cow::Owned(hidden) = without_addresses(reply, local_part) {
-            *reply = hidden;
+            *reply = hidden.into();
         }
     }
     entry.recipient = domain.to_owned();
@@ -166,6 +284,29 @@ mod tests {
 
     fn check(reply: &str, local_part: &str, hidden: &str) {
         assert_eq!(without_addresses(reply, local_part), hidden);
+    }
+
+    #[test]
+    fn a_line_is_the_entry_whether_its_head_was_copied_or_not() {
+        let mut first = super::super::entry::example("a@example.com");
+        let mut second = first.clone();
+        second.recipient = "\"b\\n\"@example.com".to_owned();
+        second.also = vec![Reason::Complaint];
+        second.observed = true;
+        second.outcome = Some(Outcome::Delivered);
+        let mut third = super::super::entry::example("c@example.com");
+        third.campaign = Some("spring".into());
+        let mut renderer = Renderer::new(false);
+        let mut lines = Vec::new();
+        for entry in [&first, &second, &third] {
+            renderer.entry(entry.clone(), &mut lines);
+        }
+        let told: Vec<&[u8]> = lines.split(|&byte| byte == b'\n').collect();
+        assert_eq!(told.len(), 4);
+        for (line, entry) in told.iter().zip([&mut first, &mut second, &mut third]) {
+            entry.key = None;
+            assert_eq!(*line, serde_json::to_vec(entry).unwrap());
+        }
     }
 
     #[test]

@@ -15,7 +15,7 @@ use crate::timestamp::Timestamp;
 const BATCH_LIMIT: usize = 1024;
 
 /// How long items gather, so that a busy gateway pays one system call for many lines.
-const GATHER: Duration = Duration::from_millis(2);
+const GATHER: Duration = Duration::from_millis(10);
 
 /// A log that keeps losing lines is told of so often.
 const QUIET: Duration = Duration::from_secs(60);
@@ -55,8 +55,9 @@ pub(super) enum Item {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Pushed {
     Queued,
-    /// It found no room; every now and then the operator is to be told.
+    /// So many found no room; every now and then the operator is to be told.
     Lost {
+        lines: u64,
         tell: bool,
     },
 }
@@ -80,28 +81,35 @@ impl Queue {
         }
     }
 
-    /// Adds an entry, or counts it as lost. Never waits for the writer.
-    pub(super) fn push(&self, entry: Entry) -> Pushed {
-        let weight = weight(&entry);
-        let entry = Item::Entry(Box::new(entry));
+    /// Adds entries, or counts them as lost. Never waits for the writer.
+    pub(super) fn push(&self, entries: impl IntoIterator<Item = Entry>) -> Pushed {
+        let mut lines = 0;
         let mut state = self.lock();
-        if state.closing.is_some() || state.bytes.saturating_add(weight) > self.limit {
-            state.lost += 1;
-            let tell = state.told.is_none_or(|told| told.elapsed() >= QUIET);
-            if tell {
-                state.told = Some(Instant::now());
+        for entry in entries {
+            let weight = weight(&entry);
+            if state.closing.is_some() || state.bytes.saturating_add(weight) > self.limit {
+                lines += 1;
+                state.lost += 1;
+                continue;
             }
-            return Pushed::Lost { tell };
+            state.mark_gap();
+            state.bytes += weight;
+            state.items.push_back(Item::Entry(Box::new(entry)));
         }
-        state.mark_gap();
-        state.bytes += weight;
-        state.items.push_back(entry);
-        let wake = std::mem::take(&mut state.writer_waits);
+        let tell = lines > 0 && state.told.is_none_or(|told| told.elapsed() >= QUIET);
+        if tell {
+            state.told = Some(Instant::now());
+        }
+        let wake = !state.is_idle() && std::mem::take(&mut state.writer_waits);
         drop(state);
         if wake {
             self.changed.notify_all();
         }
-        Pushed::Queued
+        if lines > 0 {
+            Pushed::Lost { lines, tell }
+        } else {
+            Pushed::Queued
+        }
     }
 
     /// Waits for something to do; none once the queue is closed and empty.

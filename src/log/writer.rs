@@ -16,7 +16,7 @@ use tokio::sync::{broadcast, watch};
 
 use super::entry::Entry;
 use super::followers::Followers;
-use super::line::{render, render_gap};
+use super::line::Renderer;
 use super::queue::{Batch, Item, Pushed, Queue};
 use super::sink::Sink;
 
@@ -110,12 +110,13 @@ impl SuppressionLog {
         })
     }
 
-    /// Puts an entry on its way. Returns at once, whatever the disk does.
-    pub fn write(&self, entry: Entry) {
-        let Pushed::Lost { tell } = self.handle.queue.push(entry) else {
+    /// Puts entries on their way, those of one transaction together. Returns at once, whatever the
+    /// disk does.
+    pub fn write(&self, entries: impl IntoIterator<Item = Entry>) {
+        let Pushed::Lost { lines, tell } = self.handle.queue.push(entries) else {
             return;
         };
-        self.handle.metrics.log_lost(1);
+        self.handle.metrics.log_lost(lines);
         if tell {
             tracing::error!(
                 "the suppression log cannot keep up or is closed: lines are lost; \
@@ -204,11 +205,12 @@ impl Writer {
     }
 
     fn render(&self, batch: Batch) -> Bytes {
+        let mut renderer = Renderer::new(self.hashed);
         let mut lines = Vec::with_capacity(batch.bytes);
         for item in batch.items {
             match item {
-                Item::Entry(entry) => render(*entry, self.hashed, &mut lines),
-                Item::Gap(gap) => render_gap(&gap, &mut lines),
+                Item::Entry(entry) => renderer.entry(*entry, &mut lines),
+                Item::Gap(gap) => Renderer::gap(&gap, &mut lines),
             }
         }
         lines.into()

@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::fmt;
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::{Buf, BufMut, BytesMut};
 use memchr::memchr;
 
 use super::reply::Reply;
@@ -38,7 +38,9 @@ pub enum Expect {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UpstreamReply {
     code: u16,
-    lines: Vec<Bytes>,
+    /// What follows the code, lines separated by line feeds. A copy: to keep a piece of what was
+    /// read would keep the whole buffer, and a message may have a thousand recipients.
+    text: Box<[u8]>,
 }
 
 /// Why the upstream cannot be understood.
@@ -66,9 +68,8 @@ pub struct Client {
     /// Where the caller reads the upstream's bytes into.
     input: BytesMut,
     expected: VecDeque<Expect>,
-    /// Lines of the reply that is arriving.
-    lines: Vec<Bytes>,
-    code: u16,
+    /// What was read of the reply that is arriving; none between replies.
+    arriving: Option<Arriving>,
     length: usize,
     reply_limit: usize,
 }
@@ -81,8 +82,7 @@ impl Client {
             output: BytesMut::new(),
             input: BytesMut::new(),
             expected: VecDeque::new(),
-            lines: Vec::new(),
-            code: 0,
+            arriving: None,
             length: 0,
             reply_limit,
         }
@@ -138,7 +138,7 @@ impl Client {
         self.expected.is_empty()
             && self.output.is_empty()
             && self.input.is_empty()
-            && self.lines.is_empty()
+            && self.arriving.is_none()
     }
 
     /// The next reply with what it answers; none until more has arrived.
@@ -151,13 +151,11 @@ impl Client {
             if self.length > self.reply_limit {
                 return Err(ClientFault::TooLong);
             }
-            let line = self.input.split_to(end + 1).freeze();
-            if !self.take_line(&line)? {
+            let line = Line::read(&self.input[..=end])?;
+            let reply = line.behind(&mut self.arriving)?;
+            self.input.advance(end + 1);
+            let Some(reply) = reply else {
                 continue;
-            }
-            let reply = UpstreamReply {
-                code: self.code,
-                lines: std::mem::take(&mut self.lines),
             };
             self.length = 0;
             let expect = self.expected.pop_front().ok_or(ClientFault::Unasked)?;
@@ -174,9 +172,25 @@ impl Client {
         }
         Ok(None)
     }
+}
 
-    /// Takes one line of a reply; true when it was the last.
-    fn take_line(&mut self, line: &Bytes) -> Result<bool, ClientFault> {
+/// The lines of a reply that has not ended.
+#[derive(Debug)]
+struct Arriving {
+    code: u16,
+    /// What follows the code, as in [`UpstreamReply`].
+    text: Vec<u8>,
+}
+
+/// One line of a reply.
+struct Line<'a> {
+    code: u16,
+    is_last: bool,
+    text: &'a [u8],
+}
+
+impl<'a> Line<'a> {
+    fn read(line: &'a [u8]) -> Result<Self, ClientFault> {
         // An upstream that ends a line in a bare LF harms nobody here: its text is cleaned anyway.
         let text = line.strip_suffix(b"\n").unwrap_or(line);
         let text = text.strip_suffix(b"\r").unwrap_or(text);
@@ -189,18 +203,43 @@ impl Client {
             }
             _ => return Err(ClientFault::Malformed),
         };
-        let (last, text) = match rest.split_first() {
+        let (is_last, text) = match rest.split_first() {
             None => (true, &[][..]),
             Some((b' ', text)) => (true, text),
             Some((b'-', text)) => (false, text),
             Some(_) => return Err(ClientFault::Malformed),
         };
-        if !self.lines.is_empty() && code != self.code {
-            return Err(ClientFault::Malformed);
+        Ok(Self {
+            code,
+            is_last,
+            text,
+        })
+    }
+
+    /// Puts the line behind those that arrived before it; the reply, if it was the last.
+    fn behind(
+        &self,
+        arriving: &mut Option<Arriving>,
+    ) -> Result<Option<UpstreamReply>, ClientFault> {
+        let code = self.code;
+        // Nearly every reply has one line.
+        if self.is_last && arriving.is_none() {
+            let text = self.text.into();
+            return Ok(Some(UpstreamReply { code, text }));
         }
-        self.code = code;
-        self.lines.push(line.slice_ref(text));
-        Ok(last)
+        match arriving {
+            None => *arriving = Some(Arriving { code, text: self.text.to_vec() }),
+            Some(before) if before.code != code => return Err(ClientFault::Malformed),
+            Some(before) => {
+                before.text.push(b'\n');
+                before.text.extend_from_slice(self.text);
+            }
+        }
+        let whole = arriving.take_if(|_| self.is_last);
+        Ok(whole.map(|whole| UpstreamReply {
+            code,
+            text: whole.text.into(),
+        }))
     }
 }
 
@@ -235,24 +274,22 @@ impl UpstreamReply {
     /// The enhanced status in front of the first line, if it fits the code.
     #[must_use]
     pub fn status(&self) -> Option<EnhancedStatus> {
-        let (status, _) = EnhancedStatus::parse_prefix(self.lines.first()?)?;
+        let (status, _) = EnhancedStatus::parse_prefix(self.lines().next()?)?;
         (u16::from(status.class()) == self.code / 100).then_some(status)
     }
 
     /// The words without code and status, all lines joined by spaces.
     #[must_use]
     pub fn text(&self) -> String {
-        let lines: Vec<_> = self.lines.iter().map(|line| words(line)).collect();
+        let lines: Vec<_> = self.lines().map(words).collect();
         lines.join(" ")
     }
 
     /// The same reply with three dots for each of our tokens.
     #[must_use]
     pub fn without_tokens(mut self) -> Self {
-        for line in &mut self.lines {
-            if let Cow::Owned(clean) = hidden_octets(line) {
-                *line = clean.into();
-            }
+        if let Cow::Owned(clean) = hidden_octets(&self.text) {
+            self.text = clean.into();
         }
         self
     }
@@ -262,20 +299,27 @@ impl UpstreamReply {
     pub fn to_reply(&self) -> Reply {
         let class = u8::try_from(self.code / 100).unwrap_or(5);
         let status = self.status().unwrap_or(EnhancedStatus::of(class, 0, 0));
-        let mut lines = self.lines.iter().take(LINES_LIMIT).map(|line| words(line));
-        let first = lines.next().unwrap_or_default();
+        let mut lines = self.lines().take(LINES_LIMIT).map(words);
+        let first = lines.next().unwrap_or_default().into_owned();
         lines.fold(Reply::new(self.code, status, first), |reply, line| {
             reply.line(&line)
         })
+    }
+
+    fn lines(&self) -> impl Iterator<Item = &[u8]> {
+        self.text.split(|&byte| byte == b'\n')
     }
 }
 
 /// Most lines of an upstream's reply that are passed on.
 const LINES_LIMIT: usize = 16;
 
-fn words(line: &[u8]) -> String {
+fn words(line: &[u8]) -> Cow<'_, str> {
     let text = EnhancedStatus::parse_prefix(line).map_or(line, |(_, rest)| rest);
-    String::from_utf8_lossy(text).trim().to_owned()
+    match String::from_utf8_lossy(text) {
+        Cow::Borrowed(text) => Cow::Borrowed(text.trim()),
+        Cow::Owned(text) => Cow::Owned(text.trim().to_owned()),
+    }
 }
 
 /// One line, as the log tells it.

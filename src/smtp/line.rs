@@ -4,7 +4,7 @@
 //! drop a CR inside a line or run the tail of a long line as a command; each of these lets one peer
 //! smuggle commands past another, so framing is ours.
 
-use bytes::{Bytes, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 use memchr::{memchr, memchr2, memchr3};
 
 /// Cuts lines out of a buffer; keeps in mind what it has looked at already.
@@ -55,15 +55,14 @@ impl LineReader {
                 }
                 continue;
             }
-            let line = buffer.split_to(end).freeze();
             self.scanned = 0;
-            let Some(text) = line.strip_suffix(b"\r\n") else {
-                return Err(LineError::BareByte);
-            };
-            if memchr2(b'\r', 0, text).is_some() {
-                return Err(LineError::BareByte);
-            }
-            return Ok(Some(line.slice(..text.len())));
+            let text = buffer[..end].strip_suffix(b"\r\n");
+            let line = text
+                .filter(|text| memchr2(b'\r', 0, text).is_none())
+                // A copy: a path that is kept would keep the whole buffer with it.
+                .map(Bytes::copy_from_slice);
+            buffer.advance(end);
+            return line.map(Some).ok_or(LineError::BareByte);
         }
     }
 

@@ -4,7 +4,7 @@
 //! whatever the texts were copied from (W10).
 
 use std::borrow::Cow;
-use std::fmt;
+use std::fmt::{self, Write};
 
 use crate::mail::EnhancedStatus;
 
@@ -85,9 +85,10 @@ impl Reply {
             out.put_u8(separator);
             let mut room = REPLY_LINE_LIMIT - 6;
             if let Some(status) = self.status {
-                let status = format!("{status} ");
+                let status = status.digits();
                 out.put_slice(status.as_bytes());
-                room -= status.len();
+                out.put_u8(b' ');
+                room -= status.as_bytes().len() + 1;
             }
             out.put_slice(&text.as_bytes()[..text.len().min(room)]);
             out.put_slice(b"\r\n");
@@ -114,13 +115,18 @@ fn clean(text: Cow<'_, str>) -> Cow<'_, str> {
 /// One line, as the log tells it.
 impl fmt::Display for Reply {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.code)?;
-        if let Some(status) = self.status {
-            write!(f, " {status}")?;
+        for digit in digits(self.code) {
+            f.write_char(char::from(digit))?;
         }
-        write!(f, " {}", self.first)?;
+        if let Some(status) = self.status {
+            f.write_char(' ')?;
+            f.write_str(status.digits().as_str())?;
+        }
+        f.write_char(' ')?;
+        f.write_str(&self.first)?;
         for line in &self.more {
-            write!(f, " / {line}")?;
+            f.write_str(" / ")?;
+            f.write_str(line)?;
         }
         Ok(())
     }

@@ -27,7 +27,7 @@ const CONFLICT_LIMIT: u32 = 64;
 pub struct Ledger {
     store: Arc<dyn Store>,
     keys: KeyMaker,
-    rules: ArcSwap<EventRules>,
+    rules: Arc<ArcSwap<EventRules>>,
     timeout: Duration,
     remember: Duration,
 }
@@ -59,9 +59,21 @@ impl Ledger {
         Self {
             store,
             keys,
-            rules: ArcSwap::from_pointee(options.rules),
+            rules: Arc::new(ArcSwap::from_pointee(options.rules)),
             timeout: options.timeout,
             remember: options.remember,
+        }
+    }
+
+    /// The same ledger by another way to the same store: rules that are changed are changed for both.
+    #[must_use]
+    pub fn by_way_of(&self, store: Arc<dyn Store>) -> Self {
+        Self {
+            store,
+            keys: self.keys.clone(),
+            rules: Arc::clone(&self.rules),
+            timeout: self.timeout,
+            remember: self.remember,
         }
     }
 

@@ -90,7 +90,7 @@ impl Relay {
 
     async fn ensure_connection(&mut self) -> Result<(), Reply> {
         if self.connection.is_none() {
-            let taken = self.upstream.take().await;
+            let taken = self.upstream.take(self.home).await;
             self.connection = Some(taken.map_err(|error| error.reply())?);
         }
         Ok(())

@@ -38,6 +38,7 @@ async fn upstream(replies: &'static [&'static str]) -> Arc<Upstream> {
         ca_file: None,
         hostname: "gw.example".to_owned(),
         idle_connections: 1,
+        workers: 1,
         idle_timeout: PATIENCE,
         reply_limit: 1000,
         timeouts: UpstreamTimeouts {
@@ -82,7 +83,7 @@ async fn e7_requiretls_is_worth_nothing_where_the_upstream_is_not_verified() {
 #[tokio::test]
 async fn r5_a_refused_data_is_told_with_the_upstreams_own_words() {
     let replies = &["250 upstream", "250 ok", "250 ok", "452 4.3.1 disk full"];
-    let mut relay = Relay::new(upstream(replies).await, origin());
+    let mut relay = Relay::new(upstream(replies).await, Home::ELSEWHERE, origin());
     let offered = relay.offer(&transaction(), &[0]).await;
     assert_eq!(offered[0].reply.code(), 250);
     let ending = relay.open_data().await.unwrap_err();
@@ -104,7 +105,7 @@ fn origin() -> Origin {
 
 /// A relay whose upstream takes commands together and gives these replies, past MAIL and RCPT.
 async fn begun(replies: &'static [&'static str]) -> (Relay, Transaction) {
-    let mut relay = Relay::new(upstream(replies).await, origin());
+    let mut relay = Relay::new(upstream(replies).await, Home::ELSEWHERE, origin());
     let mut transaction = transaction();
     let offered = relay.offer(&transaction, &[0]).await;
     assert_eq!(offered[0].reply.code(), 250);

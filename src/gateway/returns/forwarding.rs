@@ -16,6 +16,7 @@ use crate::config::{Mode, Suppressed};
 use crate::gateway::relay::{Origin, Relay};
 use crate::gateway::session::transaction_id;
 use crate::gateway::settings::{Context, Settings};
+use crate::gateway::worker::Home;
 use crate::log::without_addresses;
 use crate::mail::{ForwardPath, ReversePath};
 use crate::smtp::{MailParameters, RcptParameters, Reply};
@@ -123,7 +124,7 @@ impl Returned<'_> {
             helo: self.helo.to_owned(),
             extended: true,
         };
-        let mut relay = Relay::new(Arc::clone(&settings.upstream), origin);
+        let mut relay = Relay::new(Arc::clone(&settings.upstream), Home::ELSEWHERE, origin);
         let sending = self.transmit(&mut relay, &mut transaction, settings, mailbox);
         let Ok(reply) = tokio::time::timeout_at(self.until, sending).await else {
             // The relay is dropped with its connection, which may be anywhere in the transaction.

@@ -311,7 +311,7 @@ fn judge_again(transaction: &mut Transaction, labels: &Labels) -> Result<bool, E
     for recipient in &mut transaction.recipients {
         if recipient.fate == Fate::Discarded {
             recipient.fate = Fate::Refused;
-            recipient.reply = Some(reply.to_string());
+            recipient.reply = Some(reply.clone());
         }
     }
     Err(Ending {
@@ -329,7 +329,7 @@ fn defer_unchecked(transaction: &mut Transaction, accepted: &[usize]) -> Result<
     for &index in accepted {
         let recipient = &mut transaction.recipients[index];
         if recipient.fate == Fate::Refused {
-            recipient.reply = Some(reply.to_string());
+            recipient.reply = Some(reply.clone());
             deferred = true;
         }
     }

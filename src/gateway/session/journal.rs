@@ -1,5 +1,6 @@
 //! What the suppression log and the counters are told when a transaction ends.
 
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock};
 
@@ -22,12 +23,12 @@ impl Session {
 
     /// The message was answered.
     pub(super) fn close_transaction(&mut self, ending: &Ending) {
-        if let Some(Current {
-            transaction,
-            mut relay,
-            ..
-        }) = self.current.take()
-        {
+        if let Some(current) = self.current.take() {
+            let Current {
+                transaction,
+                mut relay,
+                ..
+            } = *current;
             relay.release();
             let reply = ending.reply.to_string();
             let upstream = ending.upstream_reply.as_deref();
@@ -42,36 +43,74 @@ impl Session {
         reply: Option<&str>,
         upstream_reply: Option<&str>,
     ) {
-        let now = Timestamp::now();
+        if transaction.recipients.is_empty() {
+            return;
+        }
+        let page = self.page(transaction, outcome, reply, upstream_reply);
+        let tenant = &transaction.policy.tenant;
+        let mut entries = Vec::with_capacity(transaction.recipients.len());
         for recipient in &transaction.recipients {
-            let entry = self.entry(transaction, recipient, now, outcome, reply, upstream_reply);
+            let entry = page.entry(recipient);
             self.context
                 .metrics
                 .verdict(&transaction.stream.name, entry.verdict, entry.reason);
             let delivered = entry.outcome == Some(Outcome::Delivered);
             if let Some(address) = recipient.path.address().filter(|_| delivered) {
-                let tenant = &transaction.policy.tenant;
                 self.context.learner.relayed(tenant, address.domain());
             }
-            self.context.log.write(entry);
+            entries.push(entry);
         }
-        if !transaction.recipients.is_empty() {
-            self.context.metrics.transaction(name(transaction, outcome));
-        }
+        self.context.log.write(entries);
+        self.context.metrics.transaction(name(transaction, outcome));
     }
 
-    fn entry(
+    fn page<'a>(
         &self,
-        transaction: &Transaction,
-        recipient: &Recipient,
-        time: Timestamp,
+        transaction: &'a Transaction,
         outcome: Outcome,
         reply: Option<&str>,
         upstream_reply: Option<&str>,
-    ) -> Entry {
+    ) -> Page<'a> {
+        Page {
+            transaction,
+            outcome,
+            time: Timestamp::now(),
+            id: transaction.id.as_str().into(),
+            listener: Arc::clone(&self.rules.name),
+            credential: self.user.as_ref().map(|user| Arc::clone(&user.name)),
+            client: self.client,
+            stream: transaction.stream.name.as_str().into(),
+            campaign: transaction.campaign.as_deref().map(Arc::from),
+            message_id: transaction.message_id.as_deref().map(Arc::from),
+            reply: reply.map(Arc::from),
+            upstream_reply: upstream_reply.map(Arc::from),
+        }
+    }
+}
+
+/// What the log tells of every recipient of a transaction; a message may have a thousand.
+struct Page<'a> {
+    transaction: &'a Transaction,
+    outcome: Outcome,
+    time: Timestamp,
+    id: Arc<str>,
+    listener: Arc<str>,
+    credential: Option<Arc<str>>,
+    client: IpAddr,
+    stream: Arc<str>,
+    campaign: Option<Arc<str>>,
+    message_id: Option<Arc<str>>,
+    /// What the client heard at the end of the data.
+    reply: Option<Arc<str>>,
+    /// What the upstream said there.
+    upstream_reply: Option<Arc<str>>,
+}
+
+impl Page<'_> {
+    fn entry(&self, recipient: &Recipient) -> Entry {
         let judgement = &recipient.judgement;
         let accepted = matches!(recipient.fate, Fate::Accepted | Fate::Discarded);
-        let observed = transaction.is_observed(recipient);
+        let observed = self.transaction.is_observed(recipient);
         let reason = judgement.reason.filter(|reason| {
             recipient.verdict() != Verdict::Relay || observed || *reason == Reason::Unavailable
         });
@@ -80,16 +119,18 @@ impl Session {
             .iter()
             .copied()
             .filter(|active| Some(*active) != reason);
+        let in_the_end = |said: &Option<Arc<str>>, applies: bool| said.clone().filter(|_| applies);
+        let at_rcpt = || recipient.upstream_reply.as_ref().map(ToString::to_string);
         Entry {
-            time,
-            id: transaction.id.clone(),
-            tenant: transaction.policy.tenant.clone(),
-            listener: Arc::clone(&self.rules.name),
-            credential: self.user.as_ref().map(|user| Arc::clone(&user.name)),
+            time: self.time,
+            id: Arc::clone(&self.id),
+            tenant: self.transaction.policy.tenant.clone(),
+            listener: Arc::clone(&self.listener),
+            credential: self.credential.clone(),
             client: self.client,
-            stream: transaction.stream.name.as_str().into(),
-            campaign: transaction.campaign.clone(),
-            message_id: transaction.message_id.clone(),
+            stream: Arc::clone(&self.stream),
+            campaign: self.campaign.clone(),
+            message_id: self.message_id.clone(),
             recipient: recipient
                 .path
                 .address()
@@ -104,18 +145,11 @@ impl Session {
             also: also.collect(),
             since: reason.and(judgement.since),
             observed,
-            reply: if accepted {
-                reply.map(str::to_owned).or_else(|| recipient.reply.clone())
-            } else {
-                recipient.reply.clone()
-            },
-            upstream_reply: match recipient.fate {
-                Fate::Accepted => upstream_reply
-                    .map(str::to_owned)
-                    .or_else(|| recipient.upstream_reply.clone()),
-                _ => recipient.upstream_reply.clone(),
-            },
-            outcome: recipient.outcome(outcome),
+            reply: in_the_end(&self.reply, accepted)
+                .or_else(|| recipient.heard().map(Arc::from)),
+            upstream_reply: in_the_end(&self.upstream_reply, recipient.fate == Fate::Accepted)
+                .or_else(|| at_rcpt().map(Arc::from)),
+            outcome: recipient.outcome(self.outcome),
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use super::{Current, Session};
+use crate::gateway::relay::Offered;
 use crate::bounce::{Effect, Refusal, classify_refusal};
 use crate::learning::cause::host_named;
 use crate::learning::{Learnt, Source};
@@ -14,6 +15,35 @@ use crate::timestamp::Timestamp;
 use crate::transaction::answers::NotOffered;
 use crate::transaction::{Fate, Transaction, answers};
 
+/// A recipient that is not answered yet.
+pub(super) struct Candidate {
+    path: ForwardPath,
+    parameters: RcptParameters,
+    /// Under what it is looked up; none for a bare postmaster.
+    key: Option<RecipientKey>,
+    /// Why it is not looked up at all.
+    refused: Option<Reply>,
+}
+
+/// What becomes of a recipient that came with others.
+enum Answer {
+    /// The client hears this.
+    Said(Reply),
+    /// The upstream is asked about the recipient with this index.
+    Asked(usize),
+}
+
+impl Candidate {
+    pub(super) const fn new(path: ForwardPath, parameters: RcptParameters) -> Self {
+        Self {
+            path,
+            parameters,
+            key: None,
+            refused: None,
+        }
+    }
+}
+
 impl Session {
     /// Answers every recipient that waits, in order.
     pub(super) async fn answer_batch(&mut self) {
@@ -24,44 +54,69 @@ impl Session {
             }
             return;
         };
-        let mut replies = vec![None; batch.len()];
-        self.judge_batch(&mut current, batch, &mut replies).await;
-        for reply in replies.into_iter().flatten() {
+        let answers = self.judge_batch(&mut current, batch).await;
+        let asked = answers.iter().filter_map(|answer| match answer {
+            Answer::Asked(index) => Some(*index),
+            Answer::Said(_) => None,
+        });
+        let asked: Vec<usize> = asked.collect();
+        let mut heard = self.offer(&mut current, &asked).await.into_iter();
+        for answer in answers {
+            let reply = match answer {
+                Answer::Said(reply) => reply,
+                Answer::Asked(_) => heard.next().unwrap_or_else(answers::upstream_lost),
+            };
             self.wire.server.reply(reply);
         }
         self.current = Some(current);
     }
 
+    /// Looks all of them up in one round trip, and judges them.
     async fn judge_batch(
         &mut self,
         current: &mut Current,
-        batch: Vec<(ForwardPath, RcptParameters)>,
-        replies: &mut [Option<Reply>],
-    ) {
+        mut batch: Vec<Candidate>,
+    ) -> Vec<Answer> {
+        let mut keys = Vec::with_capacity(batch.len());
         // Who may not relay is told so before any look-up: the list cannot be read through RCPT (E10).
-        let mut admitted = Vec::with_capacity(batch.len());
-        for (place, (path, parameters)) in batch.into_iter().enumerate() {
-            match self.admit(current, &path, &parameters) {
-                Ok(()) => admitted.push((place, path, parameters)),
+        for candidate in &mut batch {
+            match self.admit(current, &candidate.path, &candidate.parameters) {
+                Ok(()) => {
+                    let tenant = &current.transaction.policy.tenant;
+                    let address = candidate.path.address();
+                    candidate.key = address.map(|a| self.worker.ledger().key(tenant, a));
+                    keys.extend(candidate.key);
+                }
                 Err(reply) => {
                     if reply == answers::relay_denied() {
                         self.wire.server.count_error();
                     }
-                    replies[place] = Some(reply);
+                    candidate.refused = Some(reply);
                 }
             }
         }
-        let found = self.look_up(current, &admitted).await;
+        let mut findings = self.look_up(current, &keys).await.into_iter();
         let now = Timestamp::now();
-        let mut places = Vec::with_capacity(admitted.len());
-        for ((place, path, parameters), (key, finding)) in admitted.into_iter().zip(found) {
-            let index = current.transaction.recipients.len();
-            replies[place] = current.transaction.add(path, parameters, key, finding, now);
-            if replies[place].is_none() {
-                places.push((index, place));
+        let judge = |candidate: Candidate| {
+            if let Some(reply) = candidate.refused {
+                return Answer::Said(reply);
             }
-        }
-        self.offer(current, &places, replies).await;
+            let finding = match candidate.key {
+                Some(_) => findings.next().unwrap_or(Finding::Unavailable),
+                // A bare postmaster has no entry.
+                None => Finding::Clear,
+            };
+            let index = current.transaction.recipients.len();
+            let Candidate {
+                path,
+                parameters,
+                key,
+                ..
+            } = candidate;
+            let said = current.transaction.add(path, parameters, key, finding, now);
+            said.map_or(Answer::Asked(index), Answer::Said)
+        };
+        batch.into_iter().map(judge).collect()
     }
 
     /// Whether this client may send to this recipient at all (E1), and with these parameters.
@@ -98,72 +153,60 @@ impl Session {
         upstream.dsn && self.rules.dsn
     }
 
-    /// What the store says of each; a bare postmaster has no entry.
-    async fn look_up(
-        &self,
-        current: &Current,
-        admitted: &[(usize, ForwardPath, RcptParameters)],
-    ) -> Vec<(Option<RecipientKey>, Finding)> {
-        let tenant = &current.transaction.policy.tenant;
-        let keys: Vec<Option<RecipientKey>> = admitted
-            .iter()
-            .map(|(_, path, _)| path.address().map(|a| self.context.ledger.key(tenant, a)))
-            .collect();
-        let asked: Vec<RecipientKey> = keys.iter().copied().flatten().collect();
-        let begun = Instant::now();
-        let mut findings = self
-            .context
-            .ledger
-            .look_up(tenant, &asked)
-            .await
-            .into_iter();
-        if !asked.is_empty() {
-            let unavailable = findings
-                .as_slice()
-                .iter()
-                .filter(|f| **f == Finding::Unavailable);
-            self.context
-                .metrics
-                .lookup(begun.elapsed(), asked.len(), unavailable.count());
+    /// What the store says of each key.
+    async fn look_up(&self, current: &Current, keys: &[RecipientKey]) -> Vec<Finding> {
+        if keys.is_empty() {
+            return Vec::new();
         }
-        keys.into_iter()
-            .map(|key| match key {
-                Some(_) => (key, findings.next().unwrap_or(Finding::Unavailable)),
-                None => (None, Finding::Clear),
-            })
-            .collect()
+        let tenant = &current.transaction.policy.tenant;
+        let begun = Instant::now();
+        let findings = self.worker.ledger().look_up(tenant, keys).await;
+        let unavailable = findings.iter().filter(|f| **f == Finding::Unavailable);
+        self.context
+            .metrics
+            .lookup(begun.elapsed(), keys.len(), unavailable.count());
+        findings
     }
 
-    /// Offers those that may pass and keeps what the upstream says (R3).
-    async fn offer(
-        &self,
-        current: &mut Current,
-        places: &[(usize, usize)],
-        replies: &mut [Option<Reply>],
-    ) {
-        let indices: Vec<usize> = places.iter().map(|&(index, _)| index).collect();
-        if !indices.is_empty() && !current.relay.has_begun() {
-            self.sign_for(&mut current.transaction, &indices).await;
+    /// Offers those with these indices upstream, keeps what it says (R3), and says what the client
+    /// hears of each.
+    async fn offer(&self, current: &mut Current, indices: &[usize]) -> Vec<Reply> {
+        if indices.is_empty() {
+            return Vec::new();
         }
-        let offered = current.relay.offer(&current.transaction, &indices).await;
-        // All at once: a slow store must not make the client wait for one refusal after the other.
-        let transaction = &current.transaction;
-        let refusals = offered.iter().filter_map(|one| {
-            let reply = one.upstream_reply.as_ref()?;
-            Some(self.learn_from_refusal(transaction, one.index, reply))
-        });
-        futures_util::future::join_all(refusals).await;
-        for (one, &(_, place)) in offered.into_iter().zip(places) {
+        if !current.relay.has_begun() {
+            self.sign_for(&mut current.transaction, indices).await;
+        }
+        let offered = current.relay.offer(&current.transaction, indices).await;
+        self.learn_from_refusals(&current.transaction, &offered)
+            .await;
+        let mut heard = Vec::with_capacity(offered.len());
+        for one in offered {
             let recipient = &mut current.transaction.recipients[one.index];
             recipient.fate = if one.reply.is_positive() {
                 Fate::Accepted
             } else {
                 Fate::RefusedUpstream
             };
-            recipient.reply = Some(one.reply.to_string());
-            recipient.upstream_reply = one.upstream_reply.map(|reply| reply.to_string());
-            replies[place] = Some(one.reply);
+            // Rendered for the log only where it is told: most replies at RCPT never are.
+            recipient.reply = one.upstream_reply.is_none().then(|| one.reply.clone());
+            recipient.upstream_reply = one.upstream_reply;
+            heard.push(one.reply);
         }
+        heard
+    }
+
+    /// All at once: a slow store must not make the client wait for one refusal after the other.
+    async fn learn_from_refusals(&self, transaction: &Transaction, offered: &[Offered]) {
+        let refused = |one: &Offered| one.upstream_reply.as_ref().is_some_and(|r| !r.is_positive());
+        if !self.settings.learn_from_upstream || !offered.iter().any(refused) {
+            return;
+        }
+        let refusals = offered.iter().filter(|one| refused(one)).filter_map(|one| {
+            let reply = one.upstream_reply.as_ref()?;
+            Some(self.learn_from_refusal(transaction, one.index, reply))
+        });
+        futures_util::future::join_all(refusals).await;
     }
 
     /// A permanent refusal that says the mailbox is not there counts like a bounce.
@@ -177,9 +220,6 @@ impl Session {
         let (Some(key), Some(address)) = (recipient.key, recipient.path.address()) else {
             return;
         };
-        if reply.is_positive() || !self.settings.learn_from_upstream {
-            return;
-        }
         let text = reply.text();
         let host = host_named(&text);
         let refusal = Refusal {

@@ -117,7 +117,7 @@ impl Session {
         let Some(keep) = self.settings.signer.as_ref().map(|s| s.validity()) else {
             return;
         };
-        let ledger = Arc::clone(&self.context.ledger);
+        let ledger = Arc::clone(self.worker.ledger());
         let tenant = current.transaction.policy.tenant.clone();
         current.recording = Some(tokio::spawn(async move {
             ledger.put_sent(&tenant, &id, &keys, keep).await

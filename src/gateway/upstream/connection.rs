@@ -6,19 +6,21 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use bytes::Buf;
-use tokio::io::{AsyncWrite, AsyncWriteExt};
 use tokio_util::io::poll_read_buf;
 
+use crate::gateway::alarm::{Alarm, Wait};
 use crate::gateway::transport::Transport;
 use crate::smtp::{Client, ClientFault, Expect, Extensions, UpstreamReply};
 
 /// How much is read at once: replies are short.
 const READ_SIZE: usize = 4 * 1024;
+/// Longer than any wait, so that the first wait sets the alarm.
+const ALARM: Duration = Duration::from_secs(24 * 3600);
 
 /// One connection.
 pub(in crate::gateway) struct Connection {
     transport: Transport,
+    alarm: Alarm,
     pub(in crate::gateway) client: Client,
     /// What its EHLO offered.
     pub(in crate::gateway) extensions: Extensions,
@@ -46,6 +48,7 @@ impl Connection {
     pub(super) fn new(transport: Transport, extensions: Extensions, reply_limit: usize) -> Self {
         Self {
             transport,
+            alarm: Alarm::new(ALARM),
             client: Client::new(reply_limit),
             extensions,
             needs_reset: false,
@@ -94,17 +97,17 @@ impl Connection {
         if let Some(reply) = self.client.next_reply()? {
             return Ok(reply);
         }
-        let exchange = async {
-            loop {
-                poll_fn(|context| self.poll_exchange(context)).await?;
+        let mut wait = Wait::new(patience);
+        poll_fn(|context| {
+            while let Poll::Ready(moved) = self.poll_exchange(context) {
+                moved?;
                 if let Some(reply) = self.client.next_reply()? {
-                    return Ok(reply);
+                    return Poll::Ready(Ok(reply));
                 }
             }
-        };
-        tokio::time::timeout(patience, exchange)
-            .await
-            .unwrap_or(Err(Lost::TooSlow(patience)))
+            self.poll_too_slow(context, &mut wait).map(Err)
+        })
+        .await
     }
 
     /// Writes what is queued; a reply that comes too early ends it with what was said.
@@ -114,19 +117,27 @@ impl Connection {
         &mut self,
         patience: Duration,
     ) -> Result<Option<UpstreamReply>, Lost> {
-        let writing = async {
+        let mut wait = Wait::new(patience);
+        poll_fn(|context| {
             while !self.client.output().is_empty() {
-                poll_fn(|context| self.poll_progress(context)).await?;
+                if self.poll_progress(context)?.is_pending() {
+                    return self.poll_too_slow(context, &mut wait).map(Err);
+                }
                 if let Some((_, reply)) = self.client.next_reply()? {
-                    return Ok(Some(reply));
+                    return Poll::Ready(Ok(Some(reply)));
                 }
             }
-            self.transport.flush().await?;
-            Ok(None)
-        };
-        tokio::time::timeout(patience, writing)
-            .await
-            .unwrap_or(Err(Lost::TooSlow(patience)))
+            match self.poll_write_all(context)? {
+                Poll::Ready(()) => Poll::Ready(Ok(None)),
+                Poll::Pending => self.poll_too_slow(context, &mut wait).map(Err),
+            }
+        })
+        .await
+    }
+
+    fn poll_too_slow(&mut self, context: &mut Context<'_>, wait: &mut Wait) -> Poll<Lost> {
+        let due = self.alarm.poll_due(context, wait.deadline());
+        due.map(|()| Lost::TooSlow(wait.patience()))
     }
 
     /// Writes as much as goes out, then waits for input: both sides can be full at the same time.
@@ -158,16 +169,7 @@ impl Connection {
     }
 
     fn poll_write_all(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        while !self.client.output().is_empty() {
-            let output = self.client.output();
-            match Pin::new(&mut self.transport).poll_write(context, output) {
-                Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-                Poll::Ready(Ok(written)) => self.client.output().advance(written),
-                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
-                Poll::Pending => return Poll::Pending,
-            }
-        }
-        Pin::new(&mut self.transport).poll_flush(context)
+        self.transport.poll_write_all(context, self.client.output())
     }
 
     fn poll_input(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -185,6 +187,7 @@ impl Connection {
 #[cfg(test)]
 mod tests {
     use bytes::BufMut;
+    use tokio::io::AsyncWriteExt;
     use tokio::net::{TcpListener, TcpStream};
 
     use super::*;

@@ -44,7 +44,8 @@ impl Idle {
         kept.push_back(connection);
     }
 
-    pub(super) fn prune(&self) {
+    /// Drops those that were idle for too long; how many are left.
+    pub(super) fn prune(&self) -> i64 {
         let mut kept = self.lock();
         while kept
             .front()
@@ -52,10 +53,7 @@ impl Idle {
         {
             kept.pop_front();
         }
-    }
-
-    pub(super) fn len(&self) -> i64 {
-        i64::try_from(self.lock().len()).unwrap_or(i64::MAX)
+        i64::try_from(kept.len()).unwrap_or(i64::MAX)
     }
 
     fn lock(&self) -> MutexGuard<'_, VecDeque<Connection>> {

@@ -91,7 +91,7 @@ async fn a1_tcp_serves_the_probes_and_nothing_else() {
 async fn a5_the_log_can_be_followed() {
     let gateway = Gateway::start().await;
     let example = crate::log::entry::example;
-    gateway.state.log.write(example("one@example.net"));
+    gateway.state.log.write([example("one@example.net")]);
     let mut stream = UnixStream::connect(gateway.socket()).await.unwrap();
     let request =
         "GET /v1/log?follow=true&recipient=two@example.net HTTP/1.1\r\nHost: localhost\r\n\r\n";
@@ -101,7 +101,7 @@ async fn a5_the_log_can_be_followed() {
     let reading = async {
         while !seen.contains("two@example.net") {
             // Said again and again: the follower may not have joined yet.
-            gateway.state.log.write(example("two@example.net"));
+            gateway.state.log.write([example("two@example.net")]);
             let count = stream.read(&mut buffer).await.unwrap();
             assert!(count > 0, "the stream stays open");
             seen.push_str(&String::from_utf8_lossy(&buffer[..count]));

@@ -20,7 +20,7 @@ fn entry(id: &str) -> Said {
 
 fn short(next: &Next<'_>) -> Said {
     match next {
-        Next::Line(_, Line::Entry(entry)) => Said::Entry(entry.id.clone()),
+        Next::Line(_, Line::Entry(entry)) => Said::Entry(entry.id.to_string()),
         Next::Line(_, Line::Gap(gap)) => Lost(gap.lost),
         Next::Unreadable(number) => Unreadable(*number),
         Next::End => End,
@@ -29,7 +29,7 @@ fn short(next: &Next<'_>) -> Said {
 
 fn line(id: &str) -> String {
     let mut entry = example("bob@example.net");
-    entry.id = id.to_owned();
+    entry.id = id.into();
     serde_json::to_string(&entry).unwrap() + "\n"
 }
 

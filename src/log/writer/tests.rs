@@ -63,15 +63,15 @@ fn every_line_is_on_disk_after_closing() {
     let (log, counts) = start(&path, false);
     for number in 0..5000 {
         let mut entry = example("bob@example.net");
-        entry.id = number.to_string();
-        log.write(entry);
+        entry.id = number.to_string().into();
+        log.write([entry]);
     }
     assert_eq!(close(log), 0);
     let lines = lines(&path);
     assert_eq!(lines.len(), 5000);
     for (number, line) in lines.iter().enumerate() {
         let entry: Entry = serde_json::from_str(line).unwrap();
-        assert_eq!(entry.id, number.to_string());
+        assert_eq!(*entry.id, *number.to_string());
     }
     assert_eq!(counts.written.load(Ordering::SeqCst), 5000);
     let mode = fs::metadata(&path).unwrap().permissions().mode();
@@ -88,8 +88,8 @@ fn a5_an_entry_is_one_line_whatever_it_holds() {
     let path = directory.path().join("log.jsonl");
     let (log, _) = start(&path, false);
     let mut entry = example("\"a\u{1b}[2J\"@example.net");
-    entry.upstream_reply = Some("550 \r\n\u{7}no\u{0}".to_owned());
-    log.write(entry.clone());
+    entry.upstream_reply = Some("550 \r\n\u{7}no\u{0}".into());
+    log.write([entry.clone()]);
     close(log);
     let text = fs::read_to_string(&path).unwrap();
     assert_eq!(text.matches('\n').count(), 1);
@@ -110,9 +110,9 @@ fn a5_a_hashed_log_holds_no_local_part() {
     let path = directory.path().join("log.jsonl");
     let (log, _) = start(&path, true);
     let mut entry = example("Bob.Smith@example.net");
-    entry.upstream_reply = Some("550 5.1.1 <bob.smith@example.net> unknown".to_owned());
+    entry.upstream_reply = Some("550 5.1.1 <bob.smith@example.net> unknown".into());
     let key = entry.key;
-    log.write(entry);
+    log.write([entry]);
     close(log);
     let text = fs::read_to_string(&path).unwrap();
     assert!(!text.to_lowercase().contains("smith"), "{text}");
@@ -127,7 +127,7 @@ fn a_torn_last_line_is_ended_first() {
     let path = directory.path().join("log.jsonl");
     fs::write(&path, "{\"time\":\"2026-").unwrap();
     let (log, _) = start(&path, false);
-    log.write(example("bob@example.net"));
+    log.write([example("bob@example.net")]);
     close(log);
     let lines = lines(&path);
     assert_eq!(lines.len(), 2);
@@ -140,10 +140,10 @@ fn a_renamed_file_is_noticed() {
     let path = directory.path().join("log.jsonl");
     let old = directory.path().join("log.jsonl.1");
     let (log, _) = start(&path, false);
-    log.write(example("one@example.net"));
+    log.write([example("one@example.net")]);
     eventually("the first line is written", || lines(&path).len() == 1);
     fs::rename(&path, &old).unwrap();
-    log.write(example("two@example.net"));
+    log.write([example("two@example.net")]);
     eventually("the second is in the new file", || lines(&path).len() == 1);
     fs::rename(&path, &old).unwrap();
     log.reopen();
@@ -158,7 +158,7 @@ fn f21_lines_wait_while_the_disk_is_full() {
     symlink("/dev/full", &path).unwrap();
     let (log, counts) = start(&path, false);
     for _ in 0..10 {
-        log.write(example("bob@example.net"));
+        log.write([example("bob@example.net")]);
     }
     fs::remove_file(&path).unwrap();
     assert_eq!(close(log), 0);
@@ -176,7 +176,7 @@ fn f21_what_finds_no_room_leaves_a_mark() {
     let sinks = vec![Sink::file(path.clone()).unwrap()];
     let log = SuppressionLog::start_with(sinks, false, 20_000, metrics).unwrap();
     for _ in 0..1000 {
-        log.write(example("bob@example.net"));
+        log.write([example("bob@example.net")]);
     }
     let lost = counts.lost.load(Ordering::SeqCst);
     assert!(lost > 900, "{lost}");
@@ -198,7 +198,7 @@ fn closing_gives_up_on_a_full_disk() {
     let path = directory.path().join("log.jsonl");
     symlink("/dev/full", &path).unwrap();
     let (log, counts) = start(&path, false);
-    log.write(example("bob@example.net"));
+    log.write([example("bob@example.net")]);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .build()
@@ -219,9 +219,9 @@ fn a_closed_pipe_does_not_stop_the_file() {
     let counts = Arc::new(Counts::default());
     let metrics: Arc<dyn LogMetrics> = Arc::<Counts>::clone(&counts);
     let log = SuppressionLog::start_with(sinks, false, QUEUE_LIMIT, metrics).unwrap();
-    log.write(example("one@example.net"));
+    log.write([example("one@example.net")]);
     eventually("the file has the line", || lines(&path).len() == 1);
-    log.write(example("two@example.net"));
+    log.write([example("two@example.net")]);
     assert_eq!(close(log), 0);
     assert_eq!(lines(&path).len(), 2);
 }
@@ -231,10 +231,10 @@ fn followers_see_what_was_and_what_comes() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("log.jsonl");
     let (log, _) = start(&path, false);
-    log.write(example("one@example.net"));
+    log.write([example("one@example.net")]);
     eventually("the first line is written", || !lines(&path).is_empty());
     let (recent, mut following) = log.follow();
-    log.write(example("two@example.net"));
+    log.write([example("two@example.net")]);
     let mut seen = recent.concat();
     seen.extend_from_slice(&following.blocking_recv().unwrap());
     close(log);

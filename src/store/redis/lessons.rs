@@ -33,7 +33,7 @@ impl Lessons for RedisStore {
         event: &'a EventId,
     ) -> BoxFuture<'a, Result<bool, StoreError>> {
         Box::pin(async move {
-            let mut commands = super::commands();
+            let mut commands = super::commands(1);
             let seen = name(tenant, key, &format!("seen:{event}"));
             commands.cmd("EXISTS").arg(seen);
             let found = self.checked(&commands, self.write_timeout()).await?;
@@ -68,7 +68,7 @@ impl Lessons for RedisStore {
     ) -> BoxFuture<'a, Result<Notes, StoreError>> {
         Box::pin(async move {
             let limit = limit.clamp(1, PAGE_LIMIT);
-            let mut commands = super::commands();
+            let mut commands = super::commands(1);
             commands
                 .cmd("XRANGE")
                 .arg(of_tenant(tenant, "events"))
@@ -104,11 +104,11 @@ impl Lessons for RedisStore {
 
     fn holds<'a>(&'a self, tenant: &'a Tenant) -> BoxFuture<'a, Result<Vec<Pending>, StoreError>> {
         Box::pin(async move {
-            let mut commands = super::commands();
+            let mut commands = super::commands(1);
             commands.cmd("HGETALL").arg(of_tenant(tenant, "pending"));
             let found = self.checked(&commands, self.write_timeout()).await?;
             let mut holds = Vec::new();
-            let mut counts = super::commands();
+            let mut counts = super::commands(1);
             for (id, text) in replies::pairs(found.first().unwrap_or(&Value::Nil))? {
                 let id: CauseId = std::str::from_utf8(id)
                     .ok()
@@ -286,7 +286,7 @@ impl RedisStore {
         if limit == 0 {
             return Ok(Vec::new());
         }
-        let mut commands = super::commands();
+        let mut commands = super::commands(1);
         let order = held_name(tenant, cause);
         commands.cmd("ZRANGE").arg(order).arg(0).arg(limit - 1);
         let found = self.checked(&commands, self.write_timeout()).await?;
@@ -294,7 +294,7 @@ impl RedisStore {
         if ids.is_empty() {
             return Ok(Vec::new());
         }
-        let mut commands = super::commands();
+        let mut commands = super::commands(1);
         commands
             .cmd("HMGET")
             .arg(lessons_name(tenant, cause))
@@ -323,7 +323,7 @@ impl RedisStore {
         if missing.is_empty() {
             return Ok(());
         }
-        let mut commands = super::commands();
+        let mut commands = super::commands(1);
         for id in missing {
             let name = lessons_name(tenant, cause);
             commands.cmd("HSTRLEN").arg(name).arg(id);

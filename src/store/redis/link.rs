@@ -16,7 +16,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::super::StoreError;
 use super::connect::{Connected, connect, probe};
-use super::options::{RedisConfigError, Target};
+use super::options::Target;
 
 /// How long connecting may take, login and first probe included.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
@@ -63,9 +63,11 @@ pub(super) struct Session {
 }
 
 impl Link {
-    pub(super) fn start(target: Target, timeout: Duration) -> Result<Self, RedisConfigError> {
-        let runtime =
-            tokio::runtime::Handle::try_current().map_err(|_| RedisConfigError::NoRuntime)?;
+    pub(super) fn start(
+        runtime: &tokio::runtime::Handle,
+        target: Target,
+        timeout: Duration,
+    ) -> Self {
         let shared = Arc::new(Shared {
             state: watch::Sender::new(State::Connecting),
             suspicion: Notify::new(),
@@ -76,10 +78,10 @@ impl Link {
             probe_timeout: timeout.max(PROBE_MINIMUM),
             back_off: Duration::ZERO,
         };
-        Ok(Self {
+        Self {
             shared,
             _keeper: AbortOnDropHandle::new(runtime.spawn(keeper.run())),
-        })
+        }
     }
 
     /// Sends the commands in one write and waits for one reply to each; a reply may be an error.

@@ -5,6 +5,7 @@
 
 mod bounded;
 mod connect;
+mod gather;
 mod guarded;
 mod lessons;
 mod link;
@@ -12,14 +13,16 @@ mod options;
 mod replies;
 mod returns;
 
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use redis::{Script, Value};
+use tokio::runtime::Handle;
 use tokio::time::timeout;
 
 pub use self::options::{RedisConfigError, RedisOptions};
 
+use self::gather::{Desk, Gatherer};
 use self::link::Link;
 use self::options::Target;
 use super::generation::{Alarm, Generation};
@@ -42,9 +45,9 @@ static CREATE_META: &str = include_str!("create_meta.lua");
 /// A store in a Redis server. It connects in the background and for ever.
 #[derive(Debug)]
 pub struct RedisStore {
-    link: Link,
-    generation: Generation,
-    alarm: Alarm,
+    link: Arc<Link>,
+    gatherer: Gatherer,
+    generation: Arc<Generation>,
     timeout: Duration,
 }
 
@@ -54,26 +57,38 @@ impl RedisStore {
     /// # Errors
     /// When the options cannot work, or when there is no runtime to connect in.
     pub fn new(options: &RedisOptions) -> Result<Self, RedisConfigError> {
-        Ok(Self {
-            link: Link::start(Target::new(options)?, options.timeout)?,
-            generation: Generation::default(),
-            alarm: Alarm::default(),
-            timeout: options.timeout,
-        })
+        let runtime = Handle::try_current().map_err(|_| RedisConfigError::NoRuntime)?;
+        Self::connect(options, &runtime, Arc::default())
     }
 
-    /// One round trip for all keys. What is wrong with one key is found in its own reply.
-    async fn ask_for_records(
-        &self,
-        tenant: &Tenant,
-        keys: &[RecipientKey],
-    ) -> Result<Vec<Value>, StoreError> {
-        let mut commands = redis::Pipeline::with_capacity(keys.len() + 1);
-        commands.cmd("HGET").arg(META).arg("generation");
-        for key in keys {
-            commands.cmd("HGETALL").arg(name(tenant, key, "record"));
-        }
-        self.checked(&commands, self.timeout).await
+    /// Another way to the same server, with a connection of its own that `runtime` drives. Both know
+    /// the same generation.
+    ///
+    /// # Errors
+    /// When the options cannot work.
+    pub fn beside(&self, options: &RedisOptions, runtime: &Handle) -> Result<Self, RedisConfigError> {
+        Self::connect(options, runtime, Arc::clone(&self.generation))
+    }
+
+    fn connect(
+        options: &RedisOptions,
+        runtime: &Handle,
+        generation: Arc<Generation>,
+    ) -> Result<Self, RedisConfigError> {
+        let target = Target::new(options)?;
+        let link = Arc::new(Link::start(runtime, target, options.timeout));
+        let desk = Desk {
+            link: Arc::clone(&link),
+            generation: Arc::clone(&generation),
+            alarm: Alarm::default(),
+            timeout: options.timeout,
+        };
+        Ok(Self {
+            link,
+            gatherer: Gatherer::start(runtime, desk),
+            generation,
+            timeout: options.timeout,
+        })
     }
 
     /// Asks commands of which the first is for the generation; answers the replies to the others.
@@ -82,13 +97,7 @@ impl RedisStore {
         commands: &redis::Pipeline,
         limit: Duration,
     ) -> Result<Vec<Value>, StoreError> {
-        // Before we know whose store it is there is nothing to ask it.
-        self.generation.expected()?;
-        let mut replies = self.ask(commands, limit).await?.into_iter();
-        let generation = replies.next().unwrap_or_default();
-        self.generation
-            .check(replies::optional_text(&generation)?)?;
-        Ok(replies.collect())
+        checked(&self.generation, &self.link, commands, limit).await
     }
 
     async fn ask(
@@ -96,13 +105,7 @@ impl RedisStore {
         commands: &redis::Pipeline,
         limit: Duration,
     ) -> Result<Vec<Value>, StoreError> {
-        timeout(limit, self.link.ask(commands))
-            .await
-            .unwrap_or_else(|_late| {
-                Err(StoreError::Unavailable(format!(
-                    "Redis did not answer within {limit:?}"
-                )))
-            })
+        ask(&self.link, commands, limit).await
     }
 
     async fn ask_one(
@@ -187,22 +190,13 @@ impl Store for RedisStore {
         keys: &'a [RecipientKey],
     ) -> BoxFuture<'a, Vec<Finding>> {
         Box::pin(async move {
-            match self.ask_for_records(tenant, keys).await {
-                Ok(found) => {
-                    if self.alarm.clear() {
-                        tracing::info!("Redis answers look-ups again");
-                    }
-                    keys.iter()
-                        .zip(found)
-                        .map(|(key, reply)| replies::finding(tenant, key, &reply))
-                        .collect()
-                }
-                Err(error) => {
-                    if self.alarm.raise() {
-                        tracing::warn!(%error, "Redis does not answer look-ups");
-                    }
-                    vec![Finding::Unavailable; keys.len()]
-                }
+            match self.gatherer.records(tenant, keys).await {
+                Some(found) if found.len() == keys.len() => keys
+                    .iter()
+                    .zip(found)
+                    .map(|(key, reply)| replies::finding(tenant, key, &reply))
+                    .collect(),
+                Some(_) | None => vec![Finding::Unavailable; keys.len()],
             }
         })
     }
@@ -213,7 +207,7 @@ impl Store for RedisStore {
         key: &'a RecipientKey,
     ) -> BoxFuture<'a, Result<Versioned, StoreError>> {
         Box::pin(async move {
-            let mut commands = commands();
+            let mut commands = commands(1);
             commands.cmd("HGETALL").arg(name(tenant, key, "record"));
             let found = self.checked(&commands, self.write_timeout()).await?;
             replies::record(found.first().unwrap_or(&Value::Nil))
@@ -234,7 +228,7 @@ impl Store for RedisStore {
         limit: usize,
     ) -> BoxFuture<'a, Result<Vec<HistoryEntry>, StoreError>> {
         Box::pin(async move {
-            let mut commands = commands();
+            let mut commands = commands(1);
             commands
                 .cmd("XREVRANGE")
                 .arg(name(tenant, key, "history"))
@@ -318,16 +312,46 @@ impl Store for RedisStore {
 
     fn health(&self) -> BoxFuture<'_, Result<(), StoreError>> {
         Box::pin(async move {
-            self.checked(&commands(), self.write_timeout())
+            self.checked(&commands(0), self.write_timeout())
                 .await
                 .map(|_| ())
         })
     }
 }
 
-/// Commands of which the first asks for the generation, as [`RedisStore::checked`] wants them.
-fn commands() -> redis::Pipeline {
-    let mut commands = redis::pipe();
+/// Asks commands of which the first is for the generation; answers the replies to the others.
+async fn checked(
+    generation: &Generation,
+    link: &Link,
+    commands: &redis::Pipeline,
+    limit: Duration,
+) -> Result<Vec<Value>, StoreError> {
+    // Before we know whose store it is there is nothing to ask it.
+    generation.expected()?;
+    let mut replies = ask(link, commands, limit).await?.into_iter();
+    let found = replies.next().unwrap_or_default();
+    generation.check(replies::optional_text(&found)?)?;
+    Ok(replies.collect())
+}
+
+async fn ask(
+    link: &Link,
+    commands: &redis::Pipeline,
+    limit: Duration,
+) -> Result<Vec<Value>, StoreError> {
+    timeout(limit, link.ask(commands))
+        .await
+        .unwrap_or_else(|_late| {
+            Err(StoreError::Unavailable(format!(
+                "Redis did not answer within {limit:?}"
+            )))
+        })
+}
+
+/// Commands of which the first asks for the generation, as [`checked`] wants them, with room for
+/// so many others.
+fn commands(others: usize) -> redis::Pipeline {
+    let mut commands = redis::Pipeline::with_capacity(others + 1);
     commands.cmd("HGET").arg(META).arg("generation");
     commands
 }

@@ -36,7 +36,7 @@ impl RedisStore {
         tenant: &Tenant,
         id: &TransactionId,
     ) -> Result<Option<Vec<RecipientKey>>, StoreError> {
-        let mut commands = super::commands();
+        let mut commands = super::commands(1);
         commands.cmd("HGETALL").arg(sent_name(tenant, id));
         let found = self.checked(&commands, self.write_timeout()).await?;
         let fields = replies::pairs(found.first().unwrap_or(&Value::Nil))?;
@@ -77,7 +77,7 @@ impl RedisStore {
         tag: u32,
     ) -> Result<Option<String>, StoreError> {
         let name = label_name(tenant, tag);
-        let mut commands = super::commands();
+        let mut commands = super::commands(1);
         // A text that is too long to be read comes as nothing at all: its length tells.
         commands.cmd("HSTRLEN").arg(&name).arg(LABEL_TEXT);
         commands.cmd("HGET").arg(&name).arg(LABEL_TEXT);

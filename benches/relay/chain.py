@@ -84,8 +84,9 @@ def raise_file_limit() -> int:
 class Chain:
     """Processes that live as long as the `with` block, in one temporary directory."""
 
-    def __init__(self, place: Place):
+    def __init__(self, place: Place, start_timeout: float = START_TIMEOUT):
         self.place = place
+        self.start_timeout = start_timeout
         self.processes: list[Process] = []
         self.directory = Path(tempfile.mkdtemp(prefix="relay-bench-"))
         # smtp-sink gives up root, and must still reach its files.
@@ -120,7 +121,7 @@ class Chain:
 
     def await_answer(self, process: Process, port: int, ask: bytes, expected: bytes) -> None:
         """Waits until the server on `port` answers `ask` with something that begins as expected."""
-        deadline = time.monotonic() + START_TIMEOUT
+        deadline = time.monotonic() + self.start_timeout
         while time.monotonic() < deadline:
             ended = process.popen.poll()
             if ended is not None:
@@ -130,7 +131,7 @@ class Chain:
                 return
             time.sleep(0.02)
         raise BenchError(
-            f"{process.name} did not answer on port {port} within {START_TIMEOUT:.0f} s:\n"
+            f"{process.name} did not answer on port {port} within {self.start_timeout:.0f} s:\n"
             f"{process.complaint()}"
         )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,6 +43,9 @@ STORE_TIMEOUT = "200ms"
 SHARE = {"postfix": 0.05, "aiosmtpd": 0.15}
 """The part of the messages that is enough for a hop which is slower by an order of magnitude."""
 
+PROFILED_TIMEOUT = "10s"
+"""How long under a profiler."""
+
 
 @dataclass
 class Hop:
@@ -67,9 +71,20 @@ def start_sink(chain: Chain, *options: str, name: str = "smtp-sink") -> tuple[Pr
 
 
 def start_hop(
-    chain: Chain, name: str, sink_port: int, binary: Path, store_timeout: str = STORE_TIMEOUT
+    chain: Chain,
+    name: str,
+    sink_port: int,
+    binary: Path,
+    store_timeout: str = STORE_TIMEOUT,
+    under: Sequence[str] = (),
 ) -> Hop:
-    """Starts the hop called `name` in front of the sink, and waits until it greets."""
+    """Starts the hop called `name` in front of the sink, and waits until it greets.
+
+    `under` is a command that the gateway is run by, a profiler for one. Then it is slow, and waits
+    longer for its store.
+    """
+    if under:
+        store_timeout = PROFILED_TIMEOUT
     if name == "direct":
         return Hop(sink_port)
     if name == "haproxy":
@@ -79,13 +94,13 @@ def start_hop(
         return Hop(port, gateway)
     if name == "embedded":
         url = f"embedded:{chain.directory}/data/sendgate.redb"
-        return start_sendgate(chain, sink_port, binary, url, store_timeout=store_timeout)
+        return start_sendgate(chain, sink_port, binary, url, store_timeout=store_timeout, under=under)
     redis, redis_port = start_redis(chain)
     if name == "aiosmtpd":
         gateway, port = start_aiosmtpd(chain, sink_port, redis_port)
         return Hop(port, gateway, redis, redis_port)
     url = redis_url(redis_port)
-    hop = start_sendgate(chain, sink_port, binary, url, store_timeout=store_timeout)
+    hop = start_sendgate(chain, sink_port, binary, url, store_timeout=store_timeout, under=under)
     hop.redis, hop.redis_port = redis, redis_port
     return hop
 
@@ -136,6 +151,7 @@ def start_sendgate(
     store_url: str,
     name: str = "sendgate",
     store_timeout: str = STORE_TIMEOUT,
+    under: Sequence[str] = (),
 ) -> Hop:
     """The gateway with one listener that reads scopes, which is its costliest way to relay.
 
@@ -178,6 +194,7 @@ connection_limit = 20000
 connections_per_client_limit = 20000
 """
     )
-    gateway = chain.start(name, [str(binary), "serve", "--config", str(config)])
+    argv = [*under, str(binary), "serve", "--config", str(config)]
+    gateway = chain.start(name, argv)
     chain.await_answer(gateway, port, b"", b"220")
     return Hop(port, gateway, config=config)

@@ -375,7 +375,11 @@ fn pass_header(transaction: &mut Transaction, header: &Bytes, output: &mut Bytes
         at: NOW,
     }
     .encode(output);
-    for piece in labels::strip(header) {
-        output.extend_from_slice(&piece);
+    if labels.has_controls {
+        for piece in labels::strip(header) {
+            output.extend_from_slice(&piece);
+        }
+    } else {
+        output.extend_from_slice(header);
     }
 }

@@ -94,7 +94,9 @@ def start_hop(
         return Hop(port, gateway)
     if name == "embedded":
         url = f"embedded:{chain.directory}/data/sendgate.redb"
-        return start_sendgate(chain, sink_port, binary, url, store_timeout=store_timeout, under=under)
+        return start_sendgate(
+            chain, sink_port, binary, url, store_timeout=store_timeout, under=under
+        )
     redis, redis_port = start_redis(chain)
     if name == "aiosmtpd":
         gateway, port = start_aiosmtpd(chain, sink_port, redis_port)

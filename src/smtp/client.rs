@@ -104,6 +104,8 @@ impl Client {
     /// and hold no line end; what would break the line is left out, so that a mistake elsewhere
     /// cannot become a second command (W4).
     pub fn command(&mut self, expect: Expect, parts: &[&[u8]]) {
+        // Room for a few commands at once, so that the buffer does not grow by and by.
+        self.output.reserve(COMMAND_ROOM);
         for part in parts {
             if super::line::is_clean(part) {
                 self.output.put_slice(part);
@@ -315,6 +317,9 @@ impl UpstreamReply {
         self.text.split(|&byte| byte == b'\n')
     }
 }
+
+/// What a command takes that is not unusually long.
+const COMMAND_ROOM: usize = 128;
 
 /// Most lines of an upstream's reply that are passed on.
 const LINES_LIMIT: usize = 16;

@@ -3,6 +3,7 @@
 use bytes::{BufMut, Bytes};
 
 use super::{Connection, Relay, Stage};
+use crate::gateway::buffers;
 use crate::log::entry::Outcome;
 use crate::smtp::{Expect, Reply, UpstreamReply};
 use crate::transaction::answers;
@@ -69,7 +70,11 @@ impl Relay {
     /// Adds a part of the header; it goes out with the next [`Self::flush`].
     pub(in crate::gateway) fn send(&mut self, part: &[u8]) {
         if let Some(connection) = &mut self.connection {
-            connection.client.output().put_slice(part);
+            let output = connection.client.output();
+            if output.is_empty() {
+                buffers::lend(output);
+            }
+            output.put_slice(part);
         }
     }
 

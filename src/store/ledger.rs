@@ -3,11 +3,15 @@
 //! The store reads, compares and sets; [`Event::apply`] decides. Between the two stands only the
 //! rule that a write on a version that is no longer current is thought over again.
 
+mod bulk;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use tokio::time::{Instant, timeout_at};
+
+pub use self::bulk::{Guess, RecordedMany};
 
 use super::{
     Commit, CommitOutcome, DecidedBy, HistoryEntry, Lessons, Store, StoreError, TransactionId,

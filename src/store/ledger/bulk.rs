@@ -134,6 +134,9 @@ impl Ledger {
             }
         };
         let changed = work.apply(waiting, read);
+        if changed.is_empty() {
+            return Ok(Vec::new());
+        }
         let commits: Vec<_> = changed
             .iter()
             .map(|next| Commit {

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::io::{self, Read};
 
-use csv::{ByteRecord, ReaderBuilder};
+use csv::{ByteRecord, ReaderBuilder, Terminator};
 
 use super::RowError;
 use super::columns::Columns;
@@ -38,6 +38,9 @@ impl<R: Read> Table<R> {
             .has_headers(false)
             .flexible(true)
             .delimiter(delimiter(beginning))
+            // Not CRLF, after which the lines would be counted one too few; what is left of it is
+            // space around a field.
+            .terminator(Terminator::Any(b'\n'))
             .buffer_capacity(BUFFER)
             .from_reader(Bounded {
                 inner: source,
@@ -93,20 +96,32 @@ impl<R: Read> Table<R> {
         self.reader.position().byte()
     }
 
+    /// Reads the next row that is not empty.
     fn read(&mut self) -> Result<bool, ReadError> {
-        self.reader.get_mut().left = ROW_LIMIT + BUFFER as u64;
-        let line = self.reader.position().line();
-        match self.reader.read_byte_record(&mut self.record) {
-            Ok(more) => Ok(more),
-            Err(error) => match error.into_kind() {
-                csv::ErrorKind::Io(error) if error.kind() == io::ErrorKind::FileTooLarge => {
-                    Err(ReadError::TooLong { line })
-                }
-                csv::ErrorKind::Io(error) => Err(error.into()),
-                other => Err(io::Error::other(format!("{other:?}")).into()),
-            },
+        loop {
+            self.reader.get_mut().left = ROW_LIMIT + BUFFER as u64;
+            let line = self.reader.position().line();
+            match self.reader.read_byte_record(&mut self.record) {
+                Ok(true) if is_empty(&self.record) => {}
+                Ok(more) => return Ok(more),
+                Err(error) => return Err(failure(error, line)),
+            }
         }
     }
+}
+
+fn failure(error: csv::Error, line: u64) -> ReadError {
+    match error.into_kind() {
+        csv::ErrorKind::Io(error) if error.kind() == io::ErrorKind::FileTooLarge => {
+            ReadError::TooLong { line }
+        }
+        csv::ErrorKind::Io(error) => error.into(),
+        other => io::Error::other(format!("{other:?}")).into(),
+    }
+}
+
+fn is_empty(record: &ByteRecord) -> bool {
+    record.len() == 1 && record[0].trim_ascii().is_empty()
 }
 
 fn field(record: &ByteRecord, column: usize) -> Cow<'_, str> {

@@ -52,7 +52,7 @@ impl<R: BufRead> Lines<R> {
             }
         }
         let number = self.number;
-        Ok(Some(match object(&self.line, settings) {
+        Ok(Some(match object(self.line.trim_ascii_end(), settings) {
             Ok(fields) => Item::of(number, fields.row(number, settings)),
             Err(error) => Item::Error {
                 line: number,

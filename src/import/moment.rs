@@ -28,7 +28,9 @@ fn read(text: &str) -> Option<Timestamp> {
         return unix(text);
     }
     if !text.starts_with(|c: char| c.is_ascii_digit()) || text.find(' ').is_some_and(|at| at < 8) {
-        return moment(OffsetDateTime::parse(text, &Rfc2822).ok()?);
+        // RFC 2822 knows GMT and no UTC.
+        let text = text.replace(" UTC", " +0000");
+        return moment(OffsetDateTime::parse(&text, &Rfc2822).ok()?);
     }
     if let Ok(moment) = text.parse() {
         return Some(moment);
@@ -87,6 +89,7 @@ mod tests {
             "1795328400000",
             "Sun, 22 Nov 2026 06:20:00 +0000",
             "Sun, 22 Nov 2026 06:20:00 GMT",
+            "Sun, 22 Nov 2026 06:20:00 UTC",
             "22 Nov 2026 08:20:00 +0200",
         ] {
             check(text, "2026-11-22T06:20:00.000Z");

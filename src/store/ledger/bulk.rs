@@ -220,4 +220,13 @@ fn rounds(keys: &[RecipientKey]) -> Vec<Vec<usize>> {
 }
 
 #[cfg(test)]
-mod tests;
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_round_has_no_key_twice_and_each_key_keeps_its_order() {
+        let keys = [1, 2, 1, 3, 1, 2].map(|number| RecipientKey::from_bytes([number; 16]));
+        assert_eq!(rounds(&keys), [vec![0, 1, 3], vec![2, 5], vec![4]]);
+        assert!(rounds(&[]).is_empty());
+    }
+}

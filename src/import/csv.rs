@@ -45,6 +45,7 @@ impl<R: Read> Table<R> {
             .from_reader(Bounded {
                 inner: source,
                 left: ROW_LIMIT + BUFFER as u64,
+                ended: false,
             });
         let mut table = Self {
             reader,
@@ -81,7 +82,7 @@ impl<R: Read> Table<R> {
         if !std::mem::take(&mut self.first) && !self.read()? {
             return Ok(None);
         }
-        let line = self.record.position().map_or(0, csv::Position::line);
+        let line = self.line();
         if self.width.is_some_and(|width| self.record.len() > width) {
             let error = RowError::TooManyFields;
             return Ok(Some(Item::Error { line, error }));
@@ -89,6 +90,15 @@ impl<R: Read> Table<R> {
         let record = &self.record;
         let fields = Fields::of(&self.columns, |column| field(record, column));
         Ok(Some(Item::of(line, fields.row(line, settings))))
+    }
+
+    /// Where the row begins. The reader knows where it ended, and of where it began also the empty
+    /// lines before it.
+    fn line(&self) -> u64 {
+        let within = self.record.as_slice().iter().filter(|&&b| b == b'\n');
+        // The last row may have no end of its own.
+        let ends = within.count() as u64 + u64::from(!self.reader.get_ref().ended);
+        self.reader.position().line().saturating_sub(ends)
     }
 
     /// Octets of the rows that were handed out.
@@ -152,6 +162,8 @@ fn delimiter(beginning: &[u8]) -> u8 {
 struct Bounded<R> {
     inner: R,
     left: u64,
+    /// There is nothing more.
+    ended: bool,
 }
 
 impl<R: Read> Read for Bounded<R> {
@@ -161,6 +173,7 @@ impl<R: Read> Read for Bounded<R> {
         }
         let size = self.inner.read(buffer)?;
         self.left = self.left.saturating_sub(size as u64);
+        self.ended = size == 0;
         Ok(size)
     }
 }

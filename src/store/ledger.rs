@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
 
 pub use self::bulk::{Guess, RecordedMany};
@@ -34,6 +35,8 @@ pub struct Ledger {
     rules: ArcSwap<EventRules>,
     timeout: Duration,
     remember: Duration,
+    /// Room for bulks at the store.
+    bulks: Semaphore,
 }
 
 /// How a ledger works.
@@ -66,6 +69,7 @@ impl Ledger {
             rules: ArcSwap::from_pointee(options.rules),
             timeout: options.timeout,
             remember: options.remember,
+            bulks: Semaphore::new(bulk::AT_ONCE),
         }
     }
 

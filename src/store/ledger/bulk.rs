@@ -10,6 +10,10 @@ use crate::store::{Commit, CommitOutcome, HistoryEntry, StoreError, Versioned};
 use crate::suppression::event::Effect;
 use crate::suppression::{Event, EventRules, RecipientKey, Record, Tenant};
 
+/// Bulks that are with the store at the same time: one at work and one that is next. Look-ups wait
+/// behind them, and more would not make it faster.
+pub(super) const AT_ONCE: usize = 2;
+
 /// What became of many events.
 #[derive(Debug)]
 pub struct RecordedMany {
@@ -89,7 +93,10 @@ impl Ledger {
     ) -> Result<RecordedMany, StoreError> {
         let rules = self.rules.load_full();
         let keys: Vec<_> = events.iter().map(|(key, _)| *key).collect();
-        let read = self.in_time(self.store.read_many(tenant, &keys)).await?;
+        let read = {
+            let _room = self.bulks.acquire().await.ok();
+            self.in_time(self.store.read_many(tenant, &keys)).await?
+        };
         let outcomes = read
             .into_iter()
             .zip(events)
@@ -129,6 +136,7 @@ impl Ledger {
             Guess::Unknown => vec![Ok(Versioned::default()); waiting.len()],
             Guess::Known => {
                 let keys: Vec<_> = waiting.iter().map(|place| work.keys[*place]).collect();
+                let _room = self.bulks.acquire().await.ok();
                 self.in_time(self.store.read_many(work.tenant, &keys))
                     .await?
             }
@@ -148,7 +156,11 @@ impl Ledger {
                 remember: self.remember,
             })
             .collect();
-        let outcomes = self.in_time(self.store.commit_many(&commits)).await?;
+        let outcomes = {
+            // The semaphore is never closed.
+            let _room = self.bulks.acquire().await.ok();
+            self.in_time(self.store.commit_many(&commits)).await?
+        };
         let mut overtaken = Vec::new();
         for (next, outcome) in changed.iter().zip(outcomes) {
             let place = next.place;

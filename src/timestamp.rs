@@ -92,10 +92,34 @@ impl From<SystemTime> for Timestamp {
 }
 
 impl fmt::Display for Timestamp {
+    /// As RFC 3339 writes it. Every event is written with some of these, so it is done by hand.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.format(format_description!(
-            "[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z"
-        )))
+        let date = self.date_time().date();
+        let (year, month, day) = (date.year(), u8::from(date.month()), date.day());
+        let in_day = self.0 % (24 * 60 * 60 * 1000);
+        let (seconds, millis) = (in_day / 1000, in_day % 1000);
+        let mut text = *b"0000-00-00T00:00:00.000Z";
+        for (place, width, number) in [
+            (0, 4, u64::from(year.unsigned_abs())),
+            (5, 2, month.into()),
+            (8, 2, day.into()),
+            (11, 2, seconds / 3600),
+            (14, 2, seconds / 60 % 60),
+            (17, 2, seconds % 60),
+            (20, 3, millis),
+        ] {
+            write_digits(&mut text[place..place + width], number);
+        }
+        f.write_str(std::str::from_utf8(&text).map_err(|_| fmt::Error)?)
+    }
+}
+
+/// Writes a number with leading zeros.
+fn write_digits(place: &mut [u8], mut number: u64) {
+    for digit in place.iter_mut().rev() {
+        // Below ten.
+        *digit = b'0' + (number % 10) as u8;
+        number /= 10;
     }
 }
 
@@ -140,6 +164,14 @@ mod tests {
             "1969-12-31T23:59:59Z".parse::<Timestamp>(),
             Err(TimestampError)
         );
+    }
+
+    #[test]
+    fn the_first_and_the_last_moment_are_written() {
+        let written = |millis| Timestamp::from_millis(millis).to_string();
+        assert_eq!(written(0), "1970-01-01T00:00:00.000Z");
+        assert_eq!(written(u64::MAX), "9999-12-31T23:59:59.999Z");
+        assert_eq!(written(951_782_400_007), "2000-02-29T00:00:00.007Z");
     }
 
     proptest! {

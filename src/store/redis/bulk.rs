@@ -140,7 +140,10 @@ fn part_size(commits: &[Commit<'_>]) -> usize {
 }
 
 fn script(command: &str, script: &str, generation: &str, part: &[(usize, Words)]) -> Cmd {
-    let mut cmd = redis::cmd(command);
+    let words = part.iter().map(|(_, words)| words.count()).sum::<usize>();
+    let size = part.iter().map(|(_, words)| words.size()).sum::<usize>();
+    let mut cmd = Cmd::with_capacity(words + 6, size + script.len() + 256);
+    cmd.arg(command);
     cmd.arg(script).arg(3 * part.len() + 1).arg(META);
     for (_, words) in part {
         cmd.arg(format!("{}record", words.keys)).arg(&words.seen);
@@ -162,6 +165,18 @@ fn script(command: &str, script: &str, generation: &str, part: &[(usize, Words)]
 }
 
 impl Words {
+    /// How many words it is.
+    const fn count(&self) -> usize {
+        7 + 2 * self.fields.len()
+    }
+
+    /// How many octets it has, about.
+    fn size(&self) -> usize {
+        let fields = self.fields.iter();
+        let fields: usize = fields.map(|(name, value)| name.len() + value.len()).sum();
+        2 * self.keys.len() + self.seen.len() + self.entry.len() + fields + 64
+    }
+
     fn of(commit: &Commit<'_>) -> Result<Self, StoreError> {
         let keys = super::name(commit.tenant, commit.key, "");
         Ok(Self {

@@ -7,6 +7,7 @@ pub mod config;
 mod demo;
 pub mod gateway;
 pub mod http;
+pub mod import;
 pub mod learning;
 pub mod log;
 pub mod mail;

@@ -70,10 +70,7 @@ impl Timestamp {
     }
 
     fn date_time(self) -> OffsetDateTime {
-        let seconds = i64::try_from(self.0 / 1000).unwrap_or(i64::MAX);
-        let millis = u16::try_from(self.0 % 1000).unwrap_or_default();
-        OffsetDateTime::from_unix_timestamp(seconds)
-            .and_then(|moment| moment.replace_millisecond(millis))
+        OffsetDateTime::from_unix_timestamp_nanos(i128::from(self.0) * 1_000_000)
             .unwrap_or(OffsetDateTime::UNIX_EPOCH)
     }
 
@@ -95,29 +92,34 @@ impl From<SystemTime> for Timestamp {
 }
 
 impl fmt::Display for Timestamp {
+    /// As RFC 3339 writes it. Every event is written with some of these, so it is done by hand.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // By hand: every line of the suppression log has one, and interpreting a description takes
-        // ten times as long.
-        let moment = self.date_time();
-        let (year, month, day) = moment.to_calendar_date();
-        let (hour, minute, second, millis) = moment.to_hms_milli();
+        let date = self.date_time().date();
+        let (year, month, day) = (date.year(), u8::from(date.month()), date.day());
+        let in_day = self.0 % (24 * 60 * 60 * 1000);
+        let (seconds, millis) = (in_day / 1000, in_day % 1000);
         let mut text = *b"0000-00-00T00:00:00.000Z";
         for (place, width, number) in [
-            (0, 4, year.unsigned_abs()),
-            (5, 2, u32::from(u8::from(month))),
-            (8, 2, u32::from(day)),
-            (11, 2, u32::from(hour)),
-            (14, 2, u32::from(minute)),
-            (17, 2, u32::from(second)),
-            (20, 3, u32::from(millis)),
+            (0, 4, u64::from(year.unsigned_abs())),
+            (5, 2, month.into()),
+            (8, 2, day.into()),
+            (11, 2, seconds / 3600),
+            (14, 2, seconds / 60 % 60),
+            (17, 2, seconds % 60),
+            (20, 3, millis),
         ] {
-            let mut rest = number;
-            for digit in text[place..place + width].iter_mut().rev() {
-                *digit = b'0' + (rest % 10) as u8;
-                rest /= 10;
-            }
+            write_digits(&mut text[place..place + width], number);
         }
-        f.write_str(std::str::from_utf8(&text).unwrap_or_default())
+        f.write_str(std::str::from_utf8(&text).map_err(|_| fmt::Error)?)
+    }
+}
+
+/// Writes a number with leading zeros.
+fn write_digits(place: &mut [u8], mut number: u64) {
+    for digit in place.iter_mut().rev() {
+        // Below ten.
+        *digit = b'0' + (number % 10) as u8;
+        number /= 10;
     }
 }
 
@@ -162,6 +164,14 @@ mod tests {
             "1969-12-31T23:59:59Z".parse::<Timestamp>(),
             Err(TimestampError)
         );
+    }
+
+    #[test]
+    fn the_first_and_the_last_moment_are_written() {
+        let written = |millis| Timestamp::from_millis(millis).to_string();
+        assert_eq!(written(0), "1970-01-01T00:00:00.000Z");
+        assert_eq!(written(u64::MAX), "9999-12-31T23:59:59.999Z");
+        assert_eq!(written(951_782_400_007), "2000-02-29T00:00:00.007Z");
     }
 
     proptest! {

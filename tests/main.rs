@@ -18,6 +18,7 @@ mod envelope;
 mod faults;
 mod forwarded;
 mod harness;
+mod import;
 mod ingest;
 mod limits;
 mod outage;

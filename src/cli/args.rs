@@ -1,5 +1,7 @@
 //! What the commands take, as it is typed.
 
+mod import;
+
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
@@ -7,6 +9,7 @@ use serde::de::DeserializeOwned;
 use serde::de::IntoDeserializer;
 use serde::de::value::StrDeserializer;
 
+pub use self::import::{GivenReason, ImportArgs};
 use super::{log, recipient};
 use crate::suppression::{Reason, Scope, Tenant, Verdict};
 use crate::timestamp::Timestamp;
@@ -99,6 +102,20 @@ pub enum RecipientCommand {
         #[arg(long, value_name = "TEXT")]
         reason: Option<String>,
     },
+    /// Carry over a suppression list that was kept elsewhere; twice is as good as once
+    ///
+    /// An import adds and never clears. Each row has an address, and may have a reason, a time, a
+    /// scope, a status, a description and a campaign, in columns found by the names of the header.
+    Import(ImportArgs),
+}
+
+/// What `sendgate recipient` is to do.
+#[derive(Debug, Clone)]
+pub enum RecipientRequest {
+    /// Something with one recipient.
+    One(recipient::Request),
+    /// Import a list.
+    Import(super::import::Request),
 }
 
 /// Which recipient, and how to answer.
@@ -293,7 +310,7 @@ pub enum BounceCommand {
 impl RecipientArgs {
     /// What to ask of the gateway.
     #[must_use]
-    pub fn request(self) -> recipient::Request {
+    pub fn request(self) -> RecipientRequest {
         use recipient::Command as Ask;
         let (who, command) = match self.command {
             RecipientCommand::Show { who } => (who, Ask::Show),
@@ -324,13 +341,14 @@ impl RecipientArgs {
                 soft,
                 reason,
             } => (who, Ask::ResetBounces { hard, soft, reason }),
+            RecipientCommand::Import(import) => return RecipientRequest::Import(import.request()),
         };
-        recipient::Request {
+        RecipientRequest::One(recipient::Request {
             address: who.address,
             tenant: who.tenant.map(|tenant| tenant.to_string()),
             json: who.json,
             command,
-        }
+        })
     }
 }
 

@@ -96,6 +96,15 @@ impl Client {
             .await
     }
 
+    /// Posts one JSON object a line; returns the JSON text of the answer.
+    ///
+    /// # Errors
+    /// When nobody answers, not in time, or with a refusal.
+    pub async fn post_rows(&self, path: &str, rows: Vec<u8>) -> Result<String, ClientError> {
+        self.request(Method::POST, path, "application/x-ndjson", rows.into())
+            .await
+    }
+
     async fn request(
         &self,
         method: Method,

@@ -9,6 +9,7 @@ pub mod check_config;
 pub mod client;
 pub mod demo;
 pub mod hash_password;
+pub mod import;
 pub mod ingest;
 pub mod log;
 pub mod pending;
@@ -25,7 +26,10 @@ use clap::{Parser, Subcommand};
 
 use crate::config::{self, Config, Loaded};
 use crate::telemetry;
-use args::{BounceArgs, BounceCommand, DemoArgs, LogArgs, PendingArgs, RecipientArgs, UndoArgs};
+use args::{
+    BounceArgs, BounceCommand, DemoArgs, LogArgs, PendingArgs, RecipientArgs, RecipientRequest,
+    UndoArgs,
+};
 
 /// An SMTP gateway that keeps mail away from people who must not get it.
 #[derive(Debug, Parser)]
@@ -131,9 +135,14 @@ fn with_configuration(
             telemetry::init_tracing(&loaded.config.trace)?;
             runtime.block_on(serve::run(loaded, explicit))
         }
-        Command::Recipient(args) => {
-            runtime.block_on(recipient::run(&args.request(), &loaded.config.http.socket))
-        }
+        Command::Recipient(args) => match args.request() {
+            RecipientRequest::One(request) => {
+                runtime.block_on(recipient::run(&request, &loaded.config.http.socket))
+            }
+            RecipientRequest::Import(request) => {
+                runtime.block_on(import::run(request, &loaded.config))
+            }
+        },
         Command::Pending(args) => {
             runtime.block_on(pending::run(&args.command, &loaded.config.http.socket))
         }

@@ -24,6 +24,60 @@ pub struct Problem {
     pub hint: String,
 }
 
+/// An import that takes rows.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Begun {
+    /// Its id, a part of the path for its rows.
+    pub import: String,
+    /// Whose list it becomes.
+    pub tenant: Tenant,
+}
+
+/// What became of some rows of an import.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Taken {
+    /// Rows that changed a record.
+    pub recorded: u64,
+    /// Rows that said what was on file.
+    pub known: u64,
+    /// Rows older than what stands in the record: a reset, or an opt-in.
+    pub outdated: u64,
+    /// Rows that cannot be taken.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub failed: Vec<RowFailure>,
+    /// The places of rows that shall be sent again, from 0 in the request; then the store is
+    /// unavailable.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub again: Vec<u64>,
+    /// Why the store did not take them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unavailable: Option<String>,
+}
+
+/// A row that cannot be taken.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RowFailure {
+    /// Its place in the request, from 0.
+    pub place: u64,
+    /// Why.
+    pub error: String,
+}
+
+/// What became of all rows of an import.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ended {
+    /// Rows that changed a record.
+    pub recorded: u64,
+    /// Rows that said what was on file.
+    pub known: u64,
+    /// Rows older than what stands in the record: a reset, or an opt-in.
+    pub outdated: u64,
+    /// Rows that could not be taken.
+    pub failed: u64,
+    /// Rows that are not carried over.
+    pub skipped: u64,
+}
+
 /// What is known of a recipient, and what follows from it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Recipient {

@@ -9,6 +9,7 @@ pub mod bounces;
 mod change;
 mod error;
 mod guard;
+mod import;
 mod learning;
 mod log;
 mod peer;
@@ -22,6 +23,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 pub(crate) use api::CLI_AGENT;
 pub use guard::Hosts;
+pub(crate) use import::BODY_LIMIT as IMPORT_BODY_LIMIT;
+pub use import::Imports;
 
 use arc_swap::ArcSwap;
 use axum::Router;
@@ -48,6 +51,8 @@ pub struct AdminState {
     pub readiness: Arc<Readiness>,
     /// The metrics.
     pub metrics: Arc<Metrics>,
+    /// The imports that are under way.
+    pub imports: Imports,
 }
 
 /// The names that a configuration gives.
@@ -98,6 +103,7 @@ impl AdminState {
             log,
             readiness,
             metrics,
+            imports: Imports::default(),
         }
     }
 }
@@ -138,6 +144,7 @@ pub fn api_router(state: Arc<AdminState>, of_gateway: Router) -> Router {
     finish(
         probes::routes()
             .merge(api::routes())
+            .merge(import::routes())
             .merge(learning::routes())
             .merge(log::routes()),
         of_gateway,

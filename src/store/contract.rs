@@ -2,6 +2,7 @@
 //!
 //! An adapter gives a [`Fixture`] and lets [`contract_tests!`] make one test of each case.
 
+mod bulk;
 mod lessons;
 mod returns;
 mod samples;
@@ -10,6 +11,11 @@ mod values;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+pub(crate) use self::bulk::{
+    a_bulk_is_recorded_like_single_events, a_bulk_keeps_a_history_within_its_limit,
+    a4_a_bulk_told_twice_changes_nothing, many_commits_have_an_outcome_each,
+    of_many_bulks_at_once_every_event_counts, s1_another_generation_takes_no_bulk,
+};
 pub(crate) use self::lessons::{
     a_cause_changes_only_from_what_was_known, a_lesson_is_held_once_and_in_order,
     a_lesson_that_is_held_needs_no_room, a_recipient_counts_once_for_a_cause_in_its_window,
@@ -94,6 +100,12 @@ macro_rules! contract_tests {
             a_tenant_sees_its_own_lessons_only,
             s1_another_generation_has_no_lessons_and_takes_none,
             s4_a_cause_that_cannot_be_read_is_not_free,
+            many_commits_have_an_outcome_each,
+            s1_another_generation_takes_no_bulk,
+            a_bulk_keeps_a_history_within_its_limit,
+            a_bulk_is_recorded_like_single_events,
+            a4_a_bulk_told_twice_changes_nothing,
+            of_many_bulks_at_once_every_event_counts,
         );
     };
 }

@@ -3,11 +3,16 @@
 //! The store reads, compares and sets; [`Event::apply`] decides. Between the two stands only the
 //! rule that a write on a version that is no longer current is thought over again.
 
+mod bulk;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
+
+pub use self::bulk::{Guess, RecordedMany};
 
 use super::{
     Commit, CommitOutcome, DecidedBy, HistoryEntry, Lessons, Store, StoreError, TransactionId,
@@ -30,6 +35,8 @@ pub struct Ledger {
     rules: Arc<ArcSwap<EventRules>>,
     timeout: Duration,
     remember: Duration,
+    /// Room for bulks at the store.
+    bulks: Arc<Semaphore>,
 }
 
 /// How a ledger works.
@@ -62,6 +69,7 @@ impl Ledger {
             rules: Arc::new(ArcSwap::from_pointee(options.rules)),
             timeout: options.timeout,
             remember: options.remember,
+            bulks: Arc::new(Semaphore::new(bulk::AT_ONCE)),
         }
     }
 
@@ -72,6 +80,7 @@ impl Ledger {
             store,
             keys: self.keys.clone(),
             rules: Arc::clone(&self.rules),
+            bulks: Arc::clone(&self.bulks),
             timeout: self.timeout,
             remember: self.remember,
         }

@@ -61,6 +61,39 @@ pub trait Store: Lessons + Send + Sync + fmt::Debug {
         commit: &'a Commit<'a>,
     ) -> BoxFuture<'a, Result<CommitOutcome, StoreError>>;
 
+    /// Reads many records, in the order of the keys, in one round trip; one that cannot be read is an
+    /// error of its own.
+    fn read_many<'a>(
+        &'a self,
+        tenant: &'a Tenant,
+        keys: &'a [RecipientKey],
+    ) -> BoxFuture<'a, Result<Vec<Result<Versioned, StoreError>>, StoreError>> {
+        Box::pin(async move {
+            let mut read = Vec::with_capacity(keys.len());
+            for key in keys {
+                read.push(self.read(tenant, key).await);
+            }
+            Ok(read)
+        })
+    }
+
+    /// Makes many commits in one round trip, each by itself: written as a whole or not at all, with an
+    /// outcome of its own, as [`commit`](Self::commit) does.
+    ///
+    /// They are made in their order. When it fails as a whole, any of them may have been written.
+    fn commit_many<'a>(
+        &'a self,
+        commits: &'a [Commit<'a>],
+    ) -> BoxFuture<'a, Result<Vec<Result<CommitOutcome, StoreError>>, StoreError>> {
+        Box::pin(async move {
+            let mut outcomes = Vec::with_capacity(commits.len());
+            for commit in commits {
+                outcomes.push(self.commit(commit).await);
+            }
+            Ok(outcomes)
+        })
+    }
+
     /// The newest `limit` entries of a recipient's history, newest first.
     fn history<'a>(
         &'a self,
@@ -219,7 +252,7 @@ const WRITE_FACTOR: u32 = 10;
 pub const HISTORY_LIMIT: usize = 200;
 
 /// Why a store did not do what it was asked.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 pub enum StoreError {
     /// It did not answer, not in time, or not as a store of the expected generation.
     #[error("the store is not available: {0}")]

@@ -23,6 +23,12 @@ pub use self::undo::Undone;
 /// Longest diagnostic, reason or remark that is kept, in octets.
 pub const TEXT_LIMIT: usize = 500;
 
+/// [`Event::via`] of what a list says that was imported.
+///
+/// Such an event tells how things stand, not that something happened once more: it adds what is not
+/// on file and never counts again, so that the same list twice changes nothing.
+pub const IMPORT: &str = "import";
+
 /// Something that happened to one recipient.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Event {
@@ -278,6 +284,10 @@ impl Event {
         }
     }
 
+    fn is_listed(&self) -> bool {
+        self.via == IMPORT
+    }
+
     fn block(&self, record: &mut Record, why: &str, until: Option<Timestamp>) -> Effect {
         let block = DoNotEmail {
             at: self.at,
@@ -311,6 +321,7 @@ impl Event {
                 });
                 Effect::Changed
             }
+            Some(old) if self.is_listed() && old.is_told(stream, &self.actor) => Effect::AlreadySo,
             Some(old) => {
                 if old.add(stream, self.at, &self.actor) {
                     Effect::Changed

@@ -122,6 +122,9 @@ pub struct Bounces {
     /// When the newest were received, the oldest first; kept only where a window says which count.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub recent: Vec<Timestamp>,
+    /// When it bounced by what an imported list says; that counts as one, however often it is imported.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub listed: Option<Timestamp>,
 }
 
 impl Bounces {

@@ -9,7 +9,10 @@ fn typed(line: &str) -> Cli {
 
 fn recipient(line: &str) -> String {
     match typed(line).command {
-        Command::Recipient(args) => format!("{:?}", args.request()),
+        Command::Recipient(args) => match args.request() {
+            RecipientRequest::One(request) => format!("{request:?}"),
+            RecipientRequest::Import(request) => format!("{request:?}"),
+        },
         other => panic!("{other:?}"),
     }
 }

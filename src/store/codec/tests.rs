@@ -114,6 +114,7 @@ fn bounces() -> impl Strategy<Value = Bounces> {
             diagnostic,
             campaign,
             recent,
+            listed: None,
         },
     )
 }

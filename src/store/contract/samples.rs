@@ -88,6 +88,7 @@ pub(crate) fn full_record() -> Record {
         diagnostic: Some("no such user".to_owned()),
         campaign: Some("spring".to_owned()),
         recent: vec![at(15), at(20)],
+        listed: Some(at(12)),
     };
     let reset = Reset {
         at: at(30),

@@ -99,14 +99,24 @@ impl EmbeddedStore {
         })?
     }
 
-    /// Writes, if the store is of the expected generation; on the disk when this returns.
+    fn read_all(
+        &self,
+        tenant: &Tenant,
+        keys: &[RecipientKey],
+    ) -> Result<Vec<Result<Versioned, StoreError>>, StoreError> {
+        self.answer(|transaction| tables::read(transaction, tenant, keys).map(Ok))
+    }
+
+    /// Writes, if the store is of the expected generation; on the disk when this returns. `size` is
+    /// how many events it remembers.
     async fn write<T: Send + 'static>(
         &self,
+        size: usize,
         mut work: impl FnMut(&WriteTransaction, Timestamp) -> Written<T> + Send + 'static,
     ) -> Result<T, StoreError> {
         let generation = Arc::clone(&self.generation);
         self.writer
-            .ask(move |transaction, now| {
+            .ask(size, move |transaction, now| {
                 match check(&generation, tables::written_meta(transaction)?) {
                     Ok(()) => work(transaction, now),
                     Err(error) => Ok(Err(error)),
@@ -143,7 +153,11 @@ impl Store for EmbeddedStore {
         tenant: &'a Tenant,
         key: &'a RecipientKey,
     ) -> BoxFuture<'a, Result<Versioned, StoreError>> {
-        Box::pin(async move { self.answer(|transaction| tables::read(transaction, tenant, key)) })
+        Box::pin(async move {
+            let mut read = self.read_all(tenant, std::slice::from_ref(key))?;
+            // There is one for each key.
+            read.pop().unwrap_or_else(|| Ok(Versioned::default()))
+        })
     }
 
     fn commit<'a>(
@@ -151,18 +165,32 @@ impl Store for EmbeddedStore {
         commit: &'a Commit<'a>,
     ) -> BoxFuture<'a, Result<CommitOutcome, StoreError>> {
         Box::pin(async move {
-            let fields = codec::encode(commit.record, commit.expected_version.saturating_add(1))?;
-            let write = tables::Write {
-                tenant: commit.tenant.clone(),
-                key: *commit.key,
-                expected_version: commit.expected_version,
-                record: codec::encode_object(fields)?,
-                entry: codec::encode_entry(commit.entry)?,
-                event_id: commit.event_id().to_string(),
-                forget_at: Timestamp::now().plus(commit.remember),
-            };
-            self.write(move |transaction, now| tables::commit(transaction, &write, now))
-                .await
+            let write = tables::Write::of(commit)?;
+            self.write(1, move |transaction, now| {
+                tables::Ledgers::open(transaction)?.commit(&write, now)
+            })
+            .await
+        })
+    }
+
+    fn read_many<'a>(
+        &'a self,
+        tenant: &'a Tenant,
+        keys: &'a [RecipientKey],
+    ) -> BoxFuture<'a, Result<Vec<Result<Versioned, StoreError>>, StoreError>> {
+        Box::pin(async move { self.read_all(tenant, keys) })
+    }
+
+    fn commit_many<'a>(
+        &'a self,
+        commits: &'a [Commit<'a>],
+    ) -> BoxFuture<'a, Result<Vec<Result<CommitOutcome, StoreError>>, StoreError>> {
+        Box::pin(async move {
+            let writes: Vec<_> = commits.iter().map(tables::Write::of).collect();
+            self.write(commits.len(), move |transaction, now| {
+                tables::commit_many(transaction, &writes, now).map(Ok)
+            })
+            .await
         })
     }
 
@@ -185,7 +213,9 @@ impl Store for EmbeddedStore {
         Box::pin(async move {
             let meta = meta.clone();
             self.writer
-                .ask(move |transaction, _| tables::create_meta(transaction, &meta))
+                .ask(1, move |transaction, _| {
+                    tables::create_meta(transaction, &meta)
+                })
                 .await
         })
     }
@@ -201,7 +231,7 @@ impl Store for EmbeddedStore {
             let set = codec::encode_object(codec::encode_recipients(recipients)?)?;
             let (tenant, id) = (tenant.clone(), *id);
             let until = Timestamp::now().plus(keep);
-            self.write(move |transaction, _| {
+            self.write(1, move |transaction, _| {
                 returns::put_sent(transaction, &tenant, &id, &set, until)
             })
             .await
@@ -229,7 +259,7 @@ impl Store for EmbeddedStore {
         Box::pin(async move {
             codec::check_label(text)?;
             let (tenant, text) = (tenant.clone(), text.to_owned());
-            self.write(move |transaction, now| {
+            self.write(1, move |transaction, now| {
                 let until = keep.map(|keep| now.plus(keep));
                 returns::put_label(transaction, (&tenant, tag), &text, now, until)
             })
@@ -277,7 +307,7 @@ impl Lessons for EmbeddedStore {
     ) -> BoxFuture<'a, Result<(), StoreError>> {
         Box::pin(async move {
             let (tenant, text) = (tenant.clone(), codec::encode_value(lesson)?);
-            self.write(move |transaction, now| {
+            self.write(1, move |transaction, now| {
                 lessons::note(transaction, &tenant, text.as_bytes(), now)
             })
             .await
@@ -301,8 +331,10 @@ impl Lessons for EmbeddedStore {
     ) -> BoxFuture<'a, Result<(), StoreError>> {
         Box::pin(async move {
             let counts = lessons::Counts::of(relayed);
-            self.write(move |transaction, _| lessons::count_relayed(transaction, &counts))
-                .await
+            self.write(1, move |transaction, _| {
+                lessons::count_relayed(transaction, &counts)
+            })
+            .await
         })
     }
 
@@ -316,7 +348,7 @@ impl Lessons for EmbeddedStore {
                 now: tally.now,
                 window: tally.window,
             };
-            self.write(move |transaction, _| lessons::tally(transaction, &count))
+            self.write(1, move |transaction, _| lessons::tally(transaction, &count))
                 .await
         })
     }
@@ -331,8 +363,10 @@ impl Lessons for EmbeddedStore {
     ) -> BoxFuture<'a, Result<HoldOutcome, StoreError>> {
         Box::pin(async move {
             let change = lessons::Change::of(change)?;
-            self.write(move |transaction, _| lessons::change_hold(transaction, &change))
-                .await
+            self.write(1, move |transaction, _| {
+                lessons::change_hold(transaction, &change)
+            })
+            .await
         })
     }
 
@@ -355,7 +389,7 @@ impl Lessons for EmbeddedStore {
     ) -> BoxFuture<'a, Result<(), StoreError>> {
         Box::pin(async move {
             let (tenant, cause, events) = (tenant.clone(), cause.clone(), events.to_vec());
-            self.write(move |transaction, _| {
+            self.write(1, move |transaction, _| {
                 lessons::release(transaction, &tenant, &cause, &events)
             })
             .await

@@ -24,6 +24,8 @@ const REOPEN_INTERVAL: Duration = Duration::from_millis(500);
 
 /// What one of those who wait wants written, and how they hear of it.
 trait Job: Send {
+    /// How many events it remembers, about.
+    fn size(&self) -> usize;
     /// Whether nobody waits for the answer any more.
     fn is_given_up(&self) -> bool;
     /// Does the work within a transaction; an error spoils all of it.
@@ -34,6 +36,7 @@ trait Job: Send {
 
 /// A job with the type of its answer.
 struct Typed<T, W> {
+    size: usize,
     work: W,
     answer: Option<Result<T, StoreError>>,
     waiter: oneshot::Sender<Result<T, StoreError>>,
@@ -44,6 +47,10 @@ where
     T: Send,
     W: FnMut(&WriteTransaction, Timestamp) -> Written<T> + Send,
 {
+    fn size(&self) -> usize {
+        self.size
+    }
+
     fn is_given_up(&self) -> bool {
         self.waiter.is_closed()
     }
@@ -56,7 +63,7 @@ where
     fn answer(self: Box<Self>, failure: Option<&StoreError>) {
         let answer = match (failure, self.answer) {
             (None, Some(answer)) => answer,
-            (Some(error), _) => Err(same(error)),
+            (Some(error), _) => Err(error.clone()),
             (None, None) => Err(stopped()),
         };
         // Whoever does not wait any more does not need to know.
@@ -88,14 +95,16 @@ impl Writer {
         })
     }
 
-    /// Waits until the work is on the disk, or was refused.
+    /// Waits until the work is on the disk, or was refused; `size` is how many events it remembers.
     pub(super) async fn ask<T: Send + 'static>(
         &self,
+        size: usize,
         work: impl FnMut(&WriteTransaction, Timestamp) -> Written<T> + Send + 'static,
     ) -> Result<T, StoreError> {
         let (waiter, answer) = oneshot::channel();
         let queue = self.queue.as_ref().ok_or_else(stopped)?;
         let job = Typed {
+            size,
             work,
             answer: None,
             waiter,
@@ -168,19 +177,10 @@ fn write(
         job.run(transaction, now)?;
     }
     // More than were added, so that what is remembered cannot grow for ever.
-    let limit = 2 * batch.len() + 16;
+    let limit = 2 * batch.iter().map(|job| job.size()).sum::<usize>() + 16;
     tables::prune(transaction, now, limit)?;
     returns::prune(transaction, now, limit)?;
     lessons::prune(transaction, now, limit)
-}
-
-/// The error for one more of those who wait.
-fn same(error: &StoreError) -> StoreError {
-    match error {
-        StoreError::Unavailable(cause) => StoreError::Unavailable(cause.clone()),
-        StoreError::Corrupt(cause) => StoreError::Corrupt(cause.clone()),
-        StoreError::Foreign(cause) => StoreError::Foreign(cause.clone()),
-    }
 }
 
 fn stopped() -> StoreError {

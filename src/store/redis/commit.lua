@@ -17,8 +17,10 @@ end
 if (version or '0') ~= ARGV[2] then
   return 'conflict'
 end
--- First what can fail: if the history is no stream, nothing else has been written yet.
-redis.call('XADD', KEYS[2], 'MAXLEN', ARGV[4], '*', 'entry', ARGV[5])
+-- First what can fail: if the history is no list, nothing else has been written yet.
+if redis.call('RPUSH', KEYS[2], ARGV[5]) > tonumber(ARGV[4]) then
+  redis.call('LTRIM', KEYS[2], -ARGV[4], -1)
+end
 redis.call('DEL', KEYS[1])
 redis.call('HSET', KEYS[1], unpack(ARGV, 6))
 redis.call('SET', KEYS[3], '1', 'PX', ARGV[3])

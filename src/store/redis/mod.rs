@@ -1,9 +1,10 @@
 //! The [`RedisStore`] keeps records in one Redis server, for any number of gateways.
 //!
-//! A record is a hash, its history a capped stream, and each event id a key that expires. The
-//! three share a hash tag; one script commits them together and knows no rule of ours.
+//! A record is a hash, its history a capped list, and each event id a key that expires. The three
+//! share a hash tag; one script commits them together and knows no rule of ours.
 
 mod bounded;
+mod bulk;
 mod connect;
 mod gather;
 mod guarded;
@@ -95,6 +96,20 @@ impl RedisStore {
         })
     }
 
+    /// One round trip for all keys. What is wrong with one key is found in its own reply.
+    async fn ask_for_records(
+        &self,
+        tenant: &Tenant,
+        keys: &[RecipientKey],
+        limit: Duration,
+    ) -> Result<Vec<Value>, StoreError> {
+        let mut commands = commands(keys.len());
+        for key in keys {
+            commands.cmd("HGETALL").arg(record_name(tenant, key));
+        }
+        self.checked(&commands, limit).await
+    }
+
     /// Asks commands of which the first is for the generation; answers the replies to the others.
     async fn checked(
         &self,
@@ -163,10 +178,7 @@ impl RedisStore {
         let generation = self.generation.expected()?;
         let fields = codec::encode(commit.record, commit.expected_version.saturating_add(1))?;
         let entry = codec::encode_entry(commit.entry)?;
-        // Not 0, which Redis refuses after the record was written.
-        let remember = commit
-            .remember
-            .clamp(Duration::from_millis(1), REMEMBER_LIMIT);
+        let remember = to_remember(commit);
         let seen = format!("seen:{}", commit.event_id());
         let mut arguments = vec![
             "4".to_owned(),
@@ -225,6 +237,21 @@ impl Store for RedisStore {
         Box::pin(async move { self.run_commit(&self.commit_arguments(commit)?).await })
     }
 
+    fn read_many<'a>(
+        &'a self,
+        tenant: &'a Tenant,
+        keys: &'a [RecipientKey],
+    ) -> BoxFuture<'a, Result<Vec<Result<Versioned, StoreError>>, StoreError>> {
+        Box::pin(self.ask_for_versions(tenant, keys))
+    }
+
+    fn commit_many<'a>(
+        &'a self,
+        commits: &'a [Commit<'a>],
+    ) -> BoxFuture<'a, Result<Vec<Result<CommitOutcome, StoreError>>, StoreError>> {
+        Box::pin(self.write_many(commits))
+    }
+
     fn history<'a>(
         &'a self,
         tenant: &'a Tenant,
@@ -232,15 +259,15 @@ impl Store for RedisStore {
         limit: usize,
     ) -> BoxFuture<'a, Result<Vec<HistoryEntry>, StoreError>> {
         Box::pin(async move {
+            // From the end; Redis takes an index of 0 for the first.
+            let from = -(limit.clamp(1, HISTORY_LIMIT) as i64);
             let mut commands = commands(1);
             commands
-                .cmd("XREVRANGE")
+                .cmd("LRANGE")
                 .arg(name(tenant, key, "history"))
-                .arg(&["+", "-", "COUNT"])
-                .arg(limit.clamp(1, HISTORY_LIMIT));
+                .arg(&[from, -1]);
             let found = self.checked(&commands, self.write_timeout()).await?;
             let mut entries = replies::history(found.first().unwrap_or(&Value::Nil))?;
-            // Redis takes a count of 0 for something else.
             entries.truncate(limit);
             Ok(entries)
         })
@@ -321,6 +348,13 @@ impl Store for RedisStore {
                 .map(|_| ())
         })
     }
+}
+
+/// How long the event's id is remembered; not 0, which Redis refuses after the record was written.
+fn to_remember(commit: &Commit<'_>) -> Duration {
+    commit
+        .remember
+        .clamp(Duration::from_millis(1), REMEMBER_LIMIT)
 }
 
 /// Asks commands of which the first is for the generation; answers the replies to the others.

@@ -31,11 +31,12 @@ pub(super) fn record(reply: &Value) -> Result<Versioned, StoreError> {
     Ok(codec::decode(fields)?)
 }
 
-/// A history, read from what XREVRANGE replied.
+/// A history, newest first, read from what LRANGE replied.
 pub(super) fn history(reply: &Value) -> Result<Vec<HistoryEntry>, StoreError> {
-    entries(reply, b"entry")?
+    texts(reply)?
         .into_iter()
-        .map(|(_, value)| Ok(codec::decode_entry(value)?))
+        .rev()
+        .map(|text| Ok(codec::decode_entry(text)?))
         .collect()
 }
 

@@ -147,7 +147,7 @@ async fn the_layout_in_redis_is_that_of_the_design() {
         assert!(fields.contains(field), "{fields}");
     }
     let history = format!("sendgate:{{default:{}}}:history", key(1));
-    assert_eq!(fixture.server.command_of(&["XLEN", &history]), ":1\r\n");
+    assert_eq!(fixture.server.command_of(&["LLEN", &history]), ":1\r\n");
     let seen = format!("sendgate:{{default:{}}}:seen:{}", key(1), event(1).id);
     let left = fixture.server.command_of(&["TTL", &seen]);
     assert!(left == ":3600\r\n" || left == ":3599\r\n", "{left}");
@@ -320,7 +320,7 @@ async fn lessons_go_with_their_time_and_a_released_one_is_passed_over() {
 async fn a_user_with_the_needed_rights_only_can_do_everything() {
     let fixture = fixture();
     let reply = fixture.server.command(
-        "ACL SETUSER gate on >p ~sendgate:* +hget +hgetall +hset +hsetnx +hstrlen +hmget +hincrby +hdel +hlen +del +exists +set +pexpire +xadd +xtrim +xrange +xrevrange +zadd +zcard +zrange +zrem +zremrangebyscore +zremrangebyrank +eval +evalsha",
+        "ACL SETUSER gate on >p ~sendgate:* +hget +hgetall +hset +hsetnx +hstrlen +hmget +hincrby +hdel +hlen +del +exists +set +pexpire +xadd +xtrim +xrange +xrevrange +rpush +ltrim +lrange +zadd +zcard +zrange +zrem +zremrangebyscore +zremrangebyrank +eval +evalsha",
     );
     assert_eq!(reply, "+OK\r\n");
     let limited = RedisOptions {

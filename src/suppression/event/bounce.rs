@@ -25,6 +25,12 @@ impl Event {
         }
         match kind {
             BounceKind::Hard => {
+                if self.is_listed()
+                    && let Some(hard) = &mut record.hard
+                {
+                    self.list(hard);
+                    return Effect::AlreadySo;
+                }
                 self.count(&mut record.hard);
                 self.couple(record, Coupling::HardBounce, rules);
             }
@@ -55,14 +61,18 @@ impl Event {
         else {
             return;
         };
-        let (count, first, last, recent) = match bounces {
+        let (count, first, last, recent, listed) = match bounces {
             Some(old) => (
                 old.count.saturating_add(1),
                 old.first.min(self.at),
                 old.last.max(self.at),
                 std::mem::take(&mut old.recent),
+                old.listed,
             ),
-            None => (1, self.at, self.at, Vec::new()),
+            None => {
+                let listed = self.is_listed().then_some(self.at);
+                (1, self.at, self.at, Vec::new(), listed)
+            }
         };
         *bounces = Some(Bounces {
             count,
@@ -72,7 +82,18 @@ impl Event {
             diagnostic: diagnostic.as_deref().map(clip),
             campaign: campaign.clone(),
             recent,
+            listed,
         });
+    }
+
+    /// A list says what is on file already. It counts once, so that the bounce stays when the others
+    /// are undone.
+    fn list(&self, bounces: &mut Bounces) {
+        if bounces.listed.is_none() {
+            bounces.listed = Some(self.at);
+            bounces.count = bounces.count.saturating_add(1);
+            bounces.first = bounces.first.min(self.at);
+        }
     }
 }
 

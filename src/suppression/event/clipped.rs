@@ -1,6 +1,6 @@
 //! An event is *clipped* before it is kept: a report can carry texts of any length.
 
-use super::{Change, Event, Grounds, clip};
+use super::{Change, Event, Grounds, TEXT_LIMIT, clip};
 
 impl Event {
     /// The event with every text cut to [`TEXT_LIMIT`](super::TEXT_LIMIT), control characters as
@@ -49,7 +49,10 @@ fn clip_option(text: &mut Option<String>) {
 }
 
 fn clip_text(text: &mut String) {
-    *text = clip(text);
+    // Most texts are short and plain, and an import has many of them.
+    if text.len() > TEXT_LIMIT || !text.bytes().all(|b| matches!(b, b' '..=b'~')) {
+        *text = clip(text);
+    }
 }
 
 #[cfg(test)]

@@ -23,7 +23,9 @@ impl Event {
             return Effect::Outdated;
         }
         if let Some(old) = record.opt_outs.get_mut(scope) {
-            if self.at > old.newest() {
+            // A list that says it again adds nothing to one that was imported, and only once to others.
+            let is_told = self.is_listed() && (old.last.is_some() || old.via == self.via);
+            if self.at > old.newest() && !is_told {
                 old.last = Some(self.at);
             }
             return Effect::AlreadySo;

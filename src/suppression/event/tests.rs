@@ -345,3 +345,81 @@ fn soft_bounces_of_the_window_count() {
     assert_eq!(soft.counted(rules.soft_window, later), 2);
     assert_eq!(soft.counted(None, later), 5, "without a window all count");
 }
+
+fn listed(seconds: u64, change: Change) -> Event {
+    Event {
+        via: IMPORT.to_owned(),
+        ..event(seconds, change)
+    }
+}
+
+fn complaint() -> Change {
+    Change::Complaint {
+        stream: None,
+        campaign: None,
+    }
+}
+
+#[test]
+fn a4_what_a_list_says_of_what_is_on_file_is_noted_once() {
+    let rules = EventRules::default();
+    for change in [opt_out(), bounce(BounceKind::Hard), complaint()] {
+        let before = after(&[event(10, change.clone())]);
+        let first = listed(20, change.clone()).apply(&before, &rules);
+        assert_eq!(first.effect, Effect::AlreadySo);
+        for seconds in [1, 20, 30, 40] {
+            let again = listed(seconds, change.clone()).apply(&first.record, &rules);
+            assert_eq!(again.effect, Effect::AlreadySo);
+            assert_eq!(again.record, first.record, "{change:?} at {seconds}");
+        }
+    }
+}
+
+#[test]
+fn a4_a_hard_bounce_of_a_list_outlives_the_undo_of_one_that_was_learnt() {
+    let learnt = event(10, bounce(BounceKind::Hard));
+    let undo = event(
+        50,
+        Change::Undo {
+            event: learnt.id.clone(),
+            of: learnt.at,
+            undone: Undone::Bounce {
+                kind: BounceKind::Hard,
+            },
+            reason: None,
+        },
+    );
+    let list = listed(5, bounce(BounceKind::Hard));
+    for events in [
+        [learnt.clone(), list.clone(), undo.clone()],
+        [list.clone(), learnt.clone(), undo.clone()],
+    ] {
+        let hard = after(&events).hard.unwrap();
+        assert_eq!((hard.count, hard.listed), (1, Some(at(5))));
+    }
+    let counted = after(&[list, learnt, event(30, bounce(BounceKind::Hard))]);
+    assert_eq!(counted.hard.unwrap().count, 3);
+}
+
+#[test]
+fn a4_a_list_clears_nothing_and_yields_to_what_is_newer() {
+    let reset = Change::ResetBounces {
+        hard: true,
+        soft: true,
+        reason: None,
+    };
+    let rules = EventRules::default();
+    for (newer, change) in [
+        (opt_in(), opt_out()),
+        (opt_in(), complaint()),
+        (opt_in(), bounce(BounceKind::Hard)),
+        (reset, bounce(BounceKind::Hard)),
+    ] {
+        let before = after(&[event(20, newer)]);
+        let applied = listed(10, change.clone()).apply(&before, &rules);
+        assert_eq!(applied.effect, Effect::Outdated, "{change:?}");
+        assert_eq!(applied.record, before);
+        let applied = listed(30, change).apply(&before, &rules);
+        assert_eq!(applied.effect, Effect::Changed);
+    }
+}

@@ -113,6 +113,18 @@ impl Complaint {
                 .any(|also| is_it(also.at, also.stream.as_deref(), also.last))
     }
 
+    /// Whether this source said the same, or the same was said more than once.
+    pub(in crate::suppression) fn is_told(&self, stream: Option<&str>, source: &str) -> bool {
+        let is_it = |about: Option<&str>, by: Option<&str>, last: Option<Timestamp>| {
+            about == stream && (last.is_some() || by == Some(source))
+        };
+        is_it(self.stream.as_deref(), Some(&self.source), self.last)
+            || self
+                .also
+                .iter()
+                .any(|also| is_it(also.stream.as_deref(), also.source.as_deref(), also.last))
+    }
+
     /// Adds a complaint; whether it was about something new.
     pub(in crate::suppression) fn add(
         &mut self,

@@ -154,3 +154,55 @@ fn carry(runtime: Runtime, number: usize, stop: CancellationToken) -> io::Result
         .spawn(move || runtime.block_on(stop.cancelled()))?;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::store::embedded::EmbeddedStore;
+    use crate::store::ledger::LedgerOptions;
+    use crate::suppression::KeyMaker;
+
+    fn workers(count: usize) -> (Workers, tempfile::TempDir) {
+        let directory = tempfile::tempdir().unwrap();
+        let store = EmbeddedStore::open(&directory.path().join("store.redb")).unwrap();
+        let options = LedgerOptions {
+            rules: crate::config::Config::default().event_rules(),
+            timeout: Duration::from_secs(1),
+            remember: Duration::from_secs(1),
+        };
+        let ledger = Arc::new(Ledger::new(
+            Arc::new(store),
+            KeyMaker::new(b"pepper"),
+            options,
+        ));
+        let workers = Workers::start(count, |_| Ok(Arc::clone(&ledger))).unwrap();
+        (workers, directory)
+    }
+
+    #[test]
+    fn a_session_goes_to_the_worker_with_the_fewest() {
+        let (workers, _directory) = workers(3);
+        let homes = |seats: &[Seat]| -> Vec<usize> {
+            seats.iter().map(|seat| seat.worker.home.index()).collect()
+        };
+        let mut seats: Vec<Seat> = (0..4).map(|_| workers.seat()).collect();
+        assert_eq!(homes(&seats), [1, 2, 3, 1]);
+        drop(seats.remove(1));
+        seats.push(workers.seat());
+        assert_eq!(homes(&seats), [1, 3, 1, 2]);
+        assert_eq!(Home::count(workers.count()), 4);
+    }
+
+    #[test]
+    fn there_is_always_a_worker_and_its_tasks_run() {
+        let (workers, _directory) = workers(0);
+        let (say, hear) = std::sync::mpsc::channel();
+        let name = async move { say.send(thread::current().name().map(str::to_owned)) };
+        workers.first().runtime().spawn(async move {
+            let _ = name.await;
+        });
+        assert_eq!(hear.recv().unwrap().as_deref(), Some("worker-1"));
+    }
+}

@@ -179,6 +179,26 @@ async fn the_layout_in_redis_is_that_of_the_design() {
 }
 
 #[tokio::test]
+async fn look_ups_of_one_moment_are_one_round_trip() {
+    let fixture = fixture();
+    let store = fixture.set_up().await;
+    fixture.server.command("CONFIG RESETSTAT");
+    let (tenant, keys) = (tenant(), [key(1), key(2)]);
+    let look_ups = (0..20).map(|_| store.look_up(&tenant, &keys));
+    for findings in futures_util::future::join_all(look_ups).await {
+        assert_eq!(findings, [Finding::Clear, Finding::Clear]);
+    }
+    let statistics = fixture.server.command("INFO commandstats");
+    let calls = |command: &str| {
+        let named = format!("cmdstat_{command}:calls=");
+        let (_, told) = statistics.split_once(&named).unwrap();
+        told.split(',').next().unwrap().parse::<u32>().unwrap()
+    };
+    // The generation is asked for once in each round trip.
+    assert_eq!((calls("hget"), calls("hgetall")), (1, 40), "{statistics}");
+}
+
+#[tokio::test]
 async fn x43_a_value_of_another_type_spoils_only_its_key() {
     let fixture = fixture();
     let store = contract::ready(&fixture).await;

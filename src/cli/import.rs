@@ -129,7 +129,7 @@ async fn send(
         .buffer_unordered(AT_ONCE);
     while let Some(done) = answers.next().await {
         match done? {
-            Done::Left(left) => summary.leave(left)?,
+            Done::Left(left) => summary.leave(&left)?,
             Done::Chunk {
                 rows,
                 position,
@@ -138,7 +138,7 @@ async fn send(
             } => {
                 summary.take(rows, position, &taken);
                 for left in failed {
-                    summary.fail(left)?;
+                    summary.fail(&left)?;
                 }
             }
         }

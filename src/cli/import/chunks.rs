@@ -10,7 +10,7 @@ use crate::http::IMPORT_BODY_LIMIT;
 use crate::import::{Item, ReadError, Reader, Row, Settings};
 
 /// Rows of one request.
-const CHUNK_ROWS: usize = 2000;
+const CHUNK_ROWS: usize = 1000;
 
 /// A request is sent when it has so many octets; one more row must still fit.
 const CHUNK_SIZE: usize = IMPORT_BODY_LIMIT / 4;

@@ -75,20 +75,20 @@ impl Summary {
     }
 
     /// Counts and tells a row that was never sent.
-    pub(super) fn leave(&mut self, left: Left) -> io::Result<()> {
+    pub(super) fn leave(&mut self, left: &Left) -> io::Result<()> {
         self.rows += 1;
         if left.skipped {
             self.ended.skipped += 1;
-            return self.tell(&left);
+            return self.tell(left);
         }
         self.failed_here += 1;
         self.fail(left)
     }
 
     /// Counts and tells a row that could not be taken.
-    pub(super) fn fail(&mut self, left: Left) -> io::Result<()> {
+    pub(super) fn fail(&mut self, left: &Left) -> io::Result<()> {
         self.ended.failed += 1;
-        self.tell(&left)
+        self.tell(left)
     }
 
     fn tell(&self, left: &Left) -> io::Result<()> {

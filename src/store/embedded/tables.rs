@@ -240,7 +240,10 @@ impl<'t> Ledgers<'t> {
         self.history.insert((tenant, key, next), entry)?;
         // Numbers have no gaps, so all but the newest are below this one.
         let keep = next.saturating_sub(HISTORY_LIMIT as u64);
-        while keep > 0 {
+        if keep == 0 {
+            return Ok(());
+        }
+        loop {
             let oldest = self
                 .history
                 .range(all.clone())?
@@ -249,10 +252,9 @@ impl<'t> Ledgers<'t> {
                 .map(|(id, _)| id.value().2);
             match oldest {
                 Some(oldest) if oldest <= keep => self.history.remove((tenant, key, oldest))?,
-                _ => break,
+                _ => return Ok(()),
             };
         }
-        Ok(())
     }
 }
 

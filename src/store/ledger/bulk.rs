@@ -5,14 +5,19 @@
 
 use std::collections::HashMap;
 
+use tokio::time::timeout;
+
 use super::{CONFLICT_LIMIT, Ledger, entry_of};
-use crate::store::{Commit, CommitOutcome, HistoryEntry, StoreError, Versioned};
+use crate::store::{Commit, CommitOutcome, HistoryEntry, StoreError, Versioned, WRITE_FACTOR};
 use crate::suppression::event::Effect;
 use crate::suppression::{Event, EventRules, RecipientKey, Record, Tenant};
 
 /// Bulks that are with the store at the same time: one at work and one that is next. Look-ups wait
 /// behind them, and more would not make it faster.
 pub(super) const AT_ONCE: usize = 2;
+
+/// A bulk may take so many times as long as a single write: nobody waits for it in a session.
+const BULK_FACTOR: u32 = 5;
 
 /// What became of many events.
 #[derive(Debug)]
@@ -93,10 +98,7 @@ impl Ledger {
     ) -> Result<RecordedMany, StoreError> {
         let rules = self.rules.load_full();
         let keys: Vec<_> = events.iter().map(|(key, _)| *key).collect();
-        let read = {
-            let _room = self.bulks.acquire().await.ok();
-            self.in_time(self.store.read_many(tenant, &keys)).await?
-        };
+        let read = self.with_room(self.store.read_many(tenant, &keys)).await?;
         let outcomes = read
             .into_iter()
             .zip(events)
@@ -136,8 +138,7 @@ impl Ledger {
             Guess::Unknown => vec![Ok(Versioned::default()); waiting.len()],
             Guess::Known => {
                 let keys: Vec<_> = waiting.iter().map(|place| work.keys[*place]).collect();
-                let _room = self.bulks.acquire().await.ok();
-                self.in_time(self.store.read_many(work.tenant, &keys))
+                self.with_room(self.store.read_many(work.tenant, &keys))
                     .await?
             }
         };
@@ -156,11 +157,7 @@ impl Ledger {
                 remember: self.remember,
             })
             .collect();
-        let outcomes = {
-            // The semaphore is never closed.
-            let _room = self.bulks.acquire().await.ok();
-            self.in_time(self.store.commit_many(&commits)).await?
-        };
+        let outcomes = self.with_room(self.store.commit_many(&commits)).await?;
         let mut overtaken = Vec::new();
         for (next, outcome) in changed.iter().zip(outcomes) {
             let place = next.place;
@@ -178,6 +175,18 @@ impl Ledger {
             };
         }
         Ok(overtaken)
+    }
+
+    /// Waits for room at the store, and then as long as a bulk may take.
+    async fn with_room<T>(
+        &self,
+        work: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
+        // The semaphore is never closed.
+        let _room = self.bulks.acquire().await.ok();
+        let limit = self.timeout.saturating_mul(WRITE_FACTOR * BULK_FACTOR);
+        let late = |_| Err(StoreError::Unavailable("no answer in time".to_owned()));
+        timeout(limit, work).await.unwrap_or_else(late)
     }
 }
 

@@ -114,29 +114,37 @@ fn admit(
     };
     let (context, name) = (Arc::clone(context), Arc::clone(name));
     match kind {
-        Kind::Smtp => {
-            let seat = context.workers.seat();
-            let arrival = Arrival::of(stream, &seat, &context);
-            let runtime = seat.worker().runtime().clone();
-            let tasks = context.drain.clone();
-            let carried = async move {
-                let Ok(stream) = arrival.and_then(Arrival::settle) else {
-                    return;
-                };
-                context.metrics.connection_opened(&name);
-                let worker = Arc::clone(seat.worker());
-                visit(stream).smtp(&context, &name, worker).await;
-                context.metrics.connection_closed(&name);
-            };
-            // Boxed, because a task is moved about ten times on its way to its place.
-            tasks.spawn_on(Box::pin(carried), &runtime);
-        }
+        Kind::Smtp => seat(stream, visit, context, name),
         Kind::Returns => context.drain.clone().spawn(async move {
             context.metrics.connection_opened(&name);
             visit(stream).returns(&context, &name).await;
             context.metrics.connection_closed(&name);
         }),
     }
+}
+
+/// Gives a connection to the worker with the fewest sessions.
+fn seat(
+    stream: TcpStream,
+    visit: impl FnOnce(TcpStream) -> Visit + Send + 'static,
+    context: Arc<Context>,
+    name: Arc<str>,
+) {
+    let seat = context.workers.seat();
+    let arrival = Arrival::of(stream, &seat, &context);
+    let runtime = seat.worker().runtime().clone();
+    let tasks = context.drain.clone();
+    let session = async move {
+        let Ok(stream) = arrival.and_then(Arrival::settle) else {
+            return;
+        };
+        context.metrics.connection_opened(&name);
+        let worker = Arc::clone(seat.worker());
+        visit(stream).smtp(&context, &name, worker).await;
+        context.metrics.connection_closed(&name);
+    };
+    // Boxed, because a task is moved about ten times on its way to its place.
+    tasks.spawn_on(Box::pin(session), &runtime);
 }
 
 /// A connection on its way to its worker. Readiness is told to the runtime that registered it.

@@ -106,7 +106,8 @@ impl Relay {
             return;
         };
         match connection.write(patience).await {
-            Ok(None) => {}
+            // The client may take its time with the next piece.
+            Ok(None) => buffers::give_back(connection.client.output()),
             Ok(Some(reply)) => self.refused_early(reply),
             Err(lost) => self.lose(&lost),
         }

@@ -34,14 +34,22 @@ async fn probe(context: &Context, upstream: &Arc<Upstream>) {
     }
 }
 
+/// Whether the store answers on every way to it: one worker may be cut off while the others work.
+async fn is_well(context: &Context) -> bool {
+    let workers = context.workers.all().iter().map(|worker| worker.ledger());
+    let ways = workers
+        .chain([&context.ledger])
+        .map(|ledger| ledger.health());
+    let answers = futures_util::future::join_all(ways).await;
+    answers.iter().all(Result::is_ok)
+}
+
 async fn look_after(context: &Context, readiness: &Readiness) {
     let upstream = Arc::clone(&context.settings.load().upstream);
     upstream.close_idle();
     // Mail itself shows whether the upstream answers; it is only asked while nobody knows.
     probe(context, &upstream).await;
     readiness.set_upstream_failing(upstream.is_failing());
-    context
-        .metrics
-        .store_alarm(context.ledger.health().await.is_err());
+    context.metrics.store_alarm(!is_well(context).await);
     context.learner.look_after().await;
 }

@@ -40,12 +40,15 @@ pub(super) fn lend(buffer: &mut BytesMut) {
 
 /// Takes back the room of a buffer that is empty and not needed for now.
 pub(super) fn give_back(buffer: &mut BytesMut) {
-    if !buffer.is_empty() || (1..=KEEP_LIMIT).contains(&buffer.capacity()) {
+    // What is left of a large one may look small; to reclaim it shows how large it is.
+    if !buffer.is_empty()
+        || (!buffer.try_reclaim(KEEP_LIMIT + 1) && buffer.capacity() <= KEEP_LIMIT)
+    {
         return;
     }
     let mut spare = std::mem::take(buffer);
-    // One of which a piece is still being written is not spare yet.
-    if spare.try_reclaim(SPARE_SIZE) {
+    // One of which a piece is still being written is not spare yet, and one that grew is not kept.
+    if spare.try_reclaim(SPARE_SIZE) && spare.capacity() <= 2 * SPARE_SIZE {
         SPARE.with_borrow_mut(|all| {
             if all.len() < SPARE_LIMIT {
                 all.push(spare);
@@ -93,6 +96,24 @@ mod tests {
         lend(&mut buffer);
         assert_eq!(spare(), 0);
         assert!(buffer.capacity() >= SPARE_SIZE);
+    }
+
+    #[test]
+    fn the_end_of_a_large_buffer_is_no_small_one() {
+        let mut buffer = BytesMut::new();
+        lend(&mut buffer);
+        let size = buffer.capacity() - 100;
+        buffer.resize(size, b'x');
+        drop(buffer.split());
+        give_back(&mut buffer);
+        assert_eq!((buffer.capacity(), spare()), (0, 1));
+    }
+
+    #[test]
+    fn what_grew_beyond_a_spare_is_not_kept() {
+        let mut buffer = BytesMut::with_capacity(4 * SPARE_SIZE);
+        give_back(&mut buffer);
+        assert_eq!((buffer.capacity(), spare()), (0, 0));
     }
 
     #[test]

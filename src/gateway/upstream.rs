@@ -238,7 +238,14 @@ impl Upstream {
 
     /// Closes the connections that were idle for too long.
     pub fn close_idle(&self) {
-        let kept = self.idle.iter().map(Idle::prune).sum();
+        let kept: usize = self.idle.iter().map(Idle::prune).sum();
+        // Each home may keep its share, and the shares together a few more than are allowed.
+        let over = kept.saturating_sub(self.options.idle_connections);
+        let closed = self
+            .idle
+            .iter()
+            .fold(0, |closed, idle| closed + idle.close(over - closed));
+        let kept = i64::try_from(kept - closed).unwrap_or(i64::MAX);
         self.metrics.upstream_idle(kept);
     }
 

@@ -8,11 +8,11 @@
 //! the task that was woken last go first).
 
 use std::io;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, mpsc};
 use std::thread;
 
-use tokio::runtime::{Builder, Handle, Runtime};
+use tokio::runtime::{Builder, Handle};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::store::ledger::Ledger;
@@ -104,15 +104,13 @@ impl Workers {
         let stop = CancellationToken::new();
         let all = (1..=count.max(1))
             .map(|number| {
-                let runtime = Builder::new_current_thread().enable_all().build()?;
-                let worker = Worker {
+                let runtime = carry(number, stop.clone())?;
+                Ok(Arc::new(Worker {
                     home: Home(number),
-                    ledger: ledger_at(runtime.handle())?,
-                    runtime: runtime.handle().clone(),
+                    ledger: ledger_at(&runtime)?,
+                    runtime,
                     sessions: AtomicUsize::new(0),
-                };
-                carry(runtime, number, stop.clone())?;
-                Ok(Arc::new(worker))
+                }))
             })
             .collect::<anyhow::Result<_>>()?;
         Ok(Self {
@@ -125,6 +123,12 @@ impl Workers {
     #[must_use]
     pub fn first(&self) -> &Arc<Worker> {
         &self.all[0]
+    }
+
+    /// All of them.
+    #[must_use]
+    pub fn all(&self) -> &[Arc<Worker>] {
+        &self.all
     }
 
     /// How many there are.
@@ -147,12 +151,24 @@ impl Workers {
     }
 }
 
-/// Runs a worker's tasks on a thread of their own until `stop`.
-fn carry(runtime: Runtime, number: usize, stop: CancellationToken) -> io::Result<()> {
+/// Starts a thread that runs a worker's tasks until `stop`.
+///
+/// The runtime is made and dropped there: whoever starts the workers is inside another one, in which
+/// none may be dropped.
+fn carry(number: usize, stop: CancellationToken) -> io::Result<Handle> {
+    let (tell, told) = mpsc::sync_channel(1);
     thread::Builder::new()
         .name(format!("worker-{number}"))
-        .spawn(move || runtime.block_on(stop.cancelled()))?;
-    Ok(())
+        .spawn(move || {
+            let built = Builder::new_current_thread().enable_all().build();
+            let runtime = built.map_err(|error| tell.send(Err(error)));
+            if let Ok(runtime) = runtime {
+                let _ = tell.send(Ok(runtime.handle().clone()));
+                runtime.block_on(stop.cancelled());
+            }
+        })?;
+    told.recv()
+        .unwrap_or_else(|_| Err(io::Error::other("a worker has ended")))
 }
 
 #[cfg(test)]

@@ -164,6 +164,7 @@ pub struct Server {
     state: State,
     /// Commands in the order they came, from the first unanswered one on.
     slots: VecDeque<Slot>,
+    owed: Owed,
     /// A command that must wait for the recipients before it to be answered.
     held: Option<Bytes>,
     /// The line that is arriving begins with AUTH, which may be longer.
@@ -199,6 +200,7 @@ impl Server {
             lines: LineReader::default(),
             state: State::AwaitHello,
             slots: VecDeque::new(),
+            owed: Owed::default(),
             held: None,
             auth_line: false,
             secure,
@@ -272,7 +274,7 @@ impl Server {
     /// The next thing the client did; none until there is more input or an event is answered.
     pub fn next_event(&mut self) -> Option<Event> {
         loop {
-            if self.awaits(Kind::EndOfData) {
+            if self.owed.ends > 0 {
                 return None;
             }
             match &mut self.state {
@@ -369,16 +371,34 @@ impl Server {
     ///
     /// Recipients may go on: nothing in a further RCPT depends on the answers to those before it.
     fn is_blocked(&self) -> bool {
-        self.slots
-            .iter()
-            .any(|slot| slot.reply.is_none() && slot.kind != Kind::Rcpt)
-            || (self.held.is_some() && !self.slots.is_empty())
+        self.owed.blocks() || (self.held.is_some() && !self.slots.is_empty())
+    }
+}
+
+/// How many slots have no reply yet: counted, because they are asked for at every line, and a
+/// message may have a thousand recipients in one write.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Owed {
+    /// For RCPT.
+    recipients: usize,
+    /// For the end of the data.
+    ends: usize,
+    /// For everything else.
+    others: usize,
+}
+
+impl Owed {
+    const fn count(&mut self, kind: Kind) -> &mut usize {
+        match kind {
+            Kind::Rcpt => &mut self.recipients,
+            Kind::EndOfData => &mut self.ends,
+            _ => &mut self.others,
+        }
     }
 
-    fn awaits(&self, kind: Kind) -> bool {
-        self.slots
-            .iter()
-            .any(|slot| slot.kind == kind && slot.reply.is_none())
+    /// Whether anything but recipients waits.
+    const fn blocks(self) -> bool {
+        self.others + self.ends > 0
     }
 }
 

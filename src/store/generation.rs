@@ -10,14 +10,24 @@ use arc_swap::ArcSwapOption;
 
 use super::StoreError;
 
-/// The generation that is expected; none until the store was found to be ours.
+/// The generation that is expected, as one way to the store sees it.
 #[derive(Debug, Default)]
 pub(super) struct Generation {
-    expected: ArcSwapOption<String>,
+    /// None until the store was found to be ours; the same for all ways to it.
+    expected: Arc<ArcSwapOption<String>>,
     alarm: Alarm,
 }
 
 impl Generation {
+    /// The same for another way to the store, which may lead to another server for a while and has an
+    /// alarm of its own.
+    pub(super) fn beside(&self) -> Self {
+        Self {
+            expected: Arc::clone(&self.expected),
+            alarm: Alarm::default(),
+        }
+    }
+
     /// From now on only this one will do.
     pub(super) fn expect(&self, generation: &str) {
         self.expected.store(Some(Arc::new(generation.to_owned())));
@@ -88,6 +98,16 @@ mod tests {
         assert!(generation.check(Some(b"one")).is_ok());
         assert!(generation.check(Some(b"two")).is_err());
         assert!(generation.check(None).is_err());
+    }
+
+    #[test]
+    fn all_ways_to_a_store_expect_the_same() {
+        let generation = Generation::default();
+        let other = generation.beside();
+        generation.expect("one");
+        assert!(other.check(Some(b"two")).is_err());
+        assert!(generation.check(Some(b"one")).is_ok());
+        assert!(other.alarm.clear() && !generation.alarm.clear());
     }
 
     #[test]

@@ -54,14 +54,25 @@ impl Idle {
     }
 
     /// Drops those that were idle for too long; how many are left.
-    pub(super) fn prune(&self) -> i64 {
+    pub(super) fn prune(&self) -> usize {
         let mut kept = self.lock();
         while is_idle_for(kept.front(), self.timeout)
             || (kept.len() > self.limit && is_idle_for(kept.front(), MOMENT))
         {
             kept.pop_front();
         }
-        i64::try_from(kept.len()).unwrap_or(i64::MAX)
+        kept.len()
+    }
+
+    /// Drops up to so many that are not at work; how many it dropped.
+    pub(super) fn close(&self, most: usize) -> usize {
+        let mut kept = self.lock();
+        let mut closed = 0;
+        while closed < most && is_idle_for(kept.front(), MOMENT) {
+            kept.pop_front();
+            closed += 1;
+        }
+        closed
     }
 
     fn lock(&self) -> MutexGuard<'_, VecDeque<Connection>> {

@@ -1,6 +1,6 @@
 //! Replies in order, one for each command, and what they do to the session.
 
-use super::{BodyReader, CloseReason, Event, Kind, Server, Slot, State};
+use super::{BodyReader, CloseReason, Event, Kind, Owed, Server, Slot, State};
 use crate::mail::EnhancedStatus;
 use crate::smtp::reply::Reply;
 
@@ -16,6 +16,7 @@ impl Server {
             return;
         };
         let kind = self.slots[index].kind;
+        *self.owed.count(kind) -= 1;
         // What came while the caller made up its mind came too early, whatever the answer is (W8).
         if matches!(kind, Kind::Hello | Kind::Auth | Kind::Data) && self.has_early_input() {
             self.slots.remove(index);
@@ -69,12 +70,14 @@ impl Server {
     /// Ends the session with 421 and this text, as for a timeout or a shutdown.
     pub fn hang_up(&mut self, status: EnhancedStatus, text: &'static str) {
         self.slots.clear();
+        self.owed = Owed::default();
         Reply::new(421, status, text).encode(&mut self.output);
         self.state = State::Closed;
     }
 
     /// Notes that the caller will answer a command of this kind.
     pub(super) fn wait_for(&mut self, kind: Kind) {
+        *self.owed.count(kind) += 1;
         self.slots.push_back(Slot { kind, reply: None });
     }
 

@@ -243,7 +243,7 @@ impl Server {
     fn may_recipient(&mut self) -> Option<()> {
         let reply = match self.state {
             State::Transaction { accepted } => {
-                if accepted + self.unanswered_recipients() < self.options.recipient_limit {
+                if accepted + self.owed.recipients < self.options.recipient_limit {
                     return Some(());
                 }
                 Reply::new(452, EnhancedStatus::of(4, 5, 3), "Too many recipients")
@@ -252,13 +252,6 @@ impl Server {
         };
         self.answer(reply);
         None
-    }
-
-    fn unanswered_recipients(&self) -> usize {
-        self.slots
-            .iter()
-            .filter(|slot| slot.kind == Kind::Rcpt && slot.reply.is_none())
-            .count()
     }
 
     fn data(&mut self) -> Option<Event> {

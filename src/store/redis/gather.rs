@@ -19,8 +19,11 @@ use super::link::Link;
 use super::{checked, record_name};
 use crate::suppression::{RecipientKey, Tenant};
 
-/// Most questions of one round trip, so that no answer waits for thousands of others.
+/// Most questions that are taken up at once.
 const QUESTION_LIMIT: usize = 256;
+/// Most records of one round trip, so that no answer waits for thousands of others; a question of
+/// more has one of its own.
+const NAME_LIMIT: usize = 1000;
 
 /// Gathers look-ups. Its task ends with it.
 #[derive(Debug)]
@@ -61,6 +64,18 @@ impl Gatherer {
     }
 }
 
+/// The first questions, as many as belong into one round trip.
+fn first_round(questions: &mut Vec<Question>) -> Vec<Question> {
+    let mut names = 0;
+    let fitting = questions.iter().take_while(|question| {
+        names += question.names.len();
+        names <= NAME_LIMIT
+    });
+    let count = fitting.count().max(1);
+    let later = questions.split_off(count.min(questions.len()));
+    std::mem::replace(questions, later)
+}
+
 /// Where the questions are put together.
 pub(super) struct Desk {
     pub(super) link: Arc<Link>,
@@ -83,7 +98,9 @@ impl Desk {
                     if count == 0 {
                         return;
                     }
-                    rounds.push(self.round_trip(questions));
+                    while !questions.is_empty() {
+                        rounds.push(self.round_trip(first_round(&mut questions)));
+                    }
                 }
             }
         }

@@ -43,6 +43,18 @@ pub(super) struct Link {
 struct Shared {
     state: watch::Sender<State>,
     suspicion: Notify,
+    rumour: Rumour,
+}
+
+/// Tells the other ways to the same server that one of them was left. What a write was told, that its
+/// server is a replica now, those that only read would find out too late (S2).
+#[derive(Clone, Default)]
+pub(super) struct Rumour(Arc<watch::Sender<()>>);
+
+impl fmt::Debug for Rumour {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Rumour(..)")
+    }
 }
 
 #[derive(Clone)]
@@ -67,10 +79,12 @@ impl Link {
         runtime: &tokio::runtime::Handle,
         target: Target,
         timeout: Duration,
+        rumour: Rumour,
     ) -> Self {
         let shared = Arc::new(Shared {
             state: watch::Sender::new(State::Connecting),
             suspicion: Notify::new(),
+            rumour,
         });
         let keeper = Keeper {
             target,
@@ -163,6 +177,7 @@ impl Shared {
         });
         if left {
             self.suspicion.notify_one();
+            self.rumour.0.send_replace(());
         }
     }
 }
@@ -233,9 +248,14 @@ impl Keeper {
     }
 
     async fn watch(&self, mut connection: MultiplexedConnection) -> String {
+        let mut rumours = self.shared.rumour.0.subscribe();
         loop {
-            // Which of the two it was makes no difference.
-            let _ = timeout(PROBE_INTERVAL, self.shared.suspicion.notified()).await;
+            // Which of the three it was makes no difference.
+            tokio::select! {
+                () = self.shared.suspicion.notified() => {}
+                _ = rumours.changed() => {}
+                () = sleep(PROBE_INTERVAL) => {}
+            }
             match &*self.shared.state.borrow() {
                 State::Up(_) => {}
                 State::Down(cause) => return cause.to_string(),

@@ -24,7 +24,7 @@ use tokio::time::timeout;
 pub use self::options::{RedisConfigError, RedisOptions};
 
 use self::gather::{Desk, Gatherer};
-use self::link::Link;
+use self::link::{Link, Rumour};
 use self::options::Target;
 use super::generation::{Alarm, Generation};
 use super::{
@@ -49,6 +49,7 @@ pub struct RedisStore {
     link: Arc<Link>,
     gatherer: Gatherer,
     generation: Arc<Generation>,
+    rumour: Rumour,
     timeout: Duration,
 }
 
@@ -59,7 +60,7 @@ impl RedisStore {
     /// When the options cannot work, or when there is no runtime to connect in.
     pub fn new(options: &RedisOptions) -> Result<Self, RedisConfigError> {
         let runtime = Handle::try_current().map_err(|_| RedisConfigError::NoRuntime)?;
-        Self::connect(options, &runtime, Arc::default())
+        Self::connect(options, &runtime, Generation::default(), Rumour::default())
     }
 
     /// Another way to the same server, with a connection of its own that `runtime` drives. Both know
@@ -72,16 +73,24 @@ impl RedisStore {
         options: &RedisOptions,
         runtime: &Handle,
     ) -> Result<Self, RedisConfigError> {
-        Self::connect(options, runtime, Arc::clone(&self.generation))
+        let generation = self.generation.beside();
+        Self::connect(options, runtime, generation, self.rumour.clone())
     }
 
     fn connect(
         options: &RedisOptions,
         runtime: &Handle,
-        generation: Arc<Generation>,
+        generation: Generation,
+        rumour: Rumour,
     ) -> Result<Self, RedisConfigError> {
+        let generation = Arc::new(generation);
         let target = Target::new(options)?;
-        let link = Arc::new(Link::start(runtime, target, options.timeout));
+        let link = Arc::new(Link::start(
+            runtime,
+            target,
+            options.timeout,
+            rumour.clone(),
+        ));
         let desk = Desk {
             link: Arc::clone(&link),
             generation: Arc::clone(&generation),
@@ -92,6 +101,7 @@ impl RedisStore {
             link,
             gatherer: Gatherer::start(runtime, desk),
             generation,
+            rumour,
             timeout: options.timeout,
         })
     }

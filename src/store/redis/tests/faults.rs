@@ -374,3 +374,22 @@ async fn s7_a_write_that_timed_out_can_be_told_again() {
     assert_eq!(recorded.record.soft.unwrap().count, 2);
     assert_eq!(store.read(&tenant, &key).await.unwrap().version, 2);
 }
+
+#[tokio::test]
+async fn s2_f13_a_write_that_meets_a_replica_warns_those_who_only_read() {
+    let fixture = fixture();
+    let store = fixture.set_up().await;
+    let patient = RedisOptions {
+        timeout: Duration::from_secs(2),
+        ..options(&fixture.server.url())
+    };
+    let here = tokio::runtime::Handle::current();
+    let reader = Arc::new(store.beside(&patient, &here).unwrap());
+    until_clear(reader.as_ref()).await;
+    fixture.server.command("REPLICAOF 127.0.0.1 1");
+    let begun = Instant::now();
+    check_write_fails(&store, 1, "READONLY").await;
+    until_unavailable(&reader).await;
+    // Left alone it would have noticed at its next probe only.
+    assert!(begun.elapsed() < Duration::from_secs(3));
+}

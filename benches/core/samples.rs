@@ -119,5 +119,6 @@ fn bounces(count: u32, status: EnhancedStatus) -> Bounces {
         diagnostic: Some("550 5.1.1 no such user here".to_owned()),
         campaign: None,
         recent: Vec::new(),
+        listed: None,
     }
 }

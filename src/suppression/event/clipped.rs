@@ -3,7 +3,7 @@
 use super::{Change, Event, Grounds, TEXT_LIMIT, clip};
 
 impl Event {
-    /// The event with every text cut to [`TEXT_LIMIT`](super::TEXT_LIMIT), control characters as
+    /// The event with every text cut to [`TEXT_LIMIT`], control characters as
     /// spaces.
     #[must_use]
     pub fn clipped(mut self) -> Self {

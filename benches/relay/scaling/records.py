@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 
 from chain import BenchError, Chain
-from hops import LABELS, SENDGATE, Hop, start_hop, start_sink
+from hops import LABELS, Hop, start_hop, start_sink
 from load import Load
 from plot import Panel
 from process import Process
@@ -42,7 +42,7 @@ def run(setting: Setting) -> list[Row]:
     steps = [0, 10_000, 100_000] if setting.quick else [0, 10_000, 1_000_000, 10_000_000]
     steps = sorted({min(step, setting.largest) for step in steps})
     rows: list[Row] = []
-    for store in SENDGATE:
+    for store in setting.stores:
         with Chain(setting.place) as chain:
             sink, sink_port = start_sink(chain)
             hop = start_hop(chain, store, sink_port, setting.binary)

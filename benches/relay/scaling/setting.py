@@ -29,6 +29,8 @@ class Setting:
     quick: bool
     largest: int
     """Most records to fill a store with."""
+    stores: list[str]
+    """Which stores are filled."""
     fill_minutes: float
     """A fill that would take longer is not begun."""
     files: int

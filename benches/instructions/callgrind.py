@@ -9,7 +9,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from chain import BenchError, Process, find_tool
+from chain import BenchError, find_tool
+from process import Process
 
 QUIET = 0.1
 """Seconds without CPU time after which a program counts as idle."""

@@ -5,12 +5,13 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Extension, Query, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, StatusCode};
 use axum::routing::post;
 use axum::{Json, Router};
 use serde::Deserialize;
 
 use super::AdminState;
+use super::change::is_of_type;
 use super::error::ApiError;
 use super::peer::Peer;
 use crate::gateway::Context;
@@ -92,12 +93,7 @@ async fn take_in(
 }
 
 fn check_type(headers: &HeaderMap) -> Result<(), ApiError> {
-    let written = headers
-        .get(header::CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok())
-        .unwrap_or_default();
-    let kind = written.split(';').next().unwrap_or_default().trim();
-    if kind.eq_ignore_ascii_case("message/rfc822") {
+    if is_of_type(headers, "message/rfc822") {
         return Ok(());
     }
     Err(ApiError::new(

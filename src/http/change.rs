@@ -151,12 +151,7 @@ fn reset(body: ResetBody) -> Result<(Change, Option<String>), ApiError> {
 
 /// Reads a JSON body. A page cannot send this type without asking first, and we never consent (A2).
 pub(super) fn json<T: DeserializeOwned>(headers: &HeaderMap, body: &Bytes) -> Result<T, ApiError> {
-    let is_json = headers
-        .get(header::CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok())
-        .and_then(|value| value.split(';').next())
-        .is_some_and(|essence| essence.trim().eq_ignore_ascii_case("application/json"));
-    if !is_json {
+    if !is_of_type(headers, "application/json") {
         return Err(ApiError::new(
             StatusCode::UNSUPPORTED_MEDIA_TYPE,
             "a change needs a JSON body",
@@ -169,6 +164,15 @@ pub(super) fn json<T: DeserializeOwned>(headers: &HeaderMap, body: &Bytes) -> Re
             "send one JSON object; {} will do where nothing is required",
         )
     })
+}
+
+/// Whether the body is said to be of this media type; its parameters do not count.
+pub(super) fn is_of_type(headers: &HeaderMap, media_type: &str) -> bool {
+    headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|value| value.split(';').next())
+        .is_some_and(|essence| essence.trim().eq_ignore_ascii_case(media_type))
 }
 
 /// A text of bounded length, its control characters as spaces; empty is none.

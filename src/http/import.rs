@@ -11,7 +11,7 @@ use std::sync::Arc;
 use axum::body::{Body, Bytes};
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Extension, Path, Query, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, StatusCode};
 use axum::routing::post;
 use axum::{Json, Router};
 use serde::Deserialize;
@@ -22,7 +22,7 @@ use self::registry::Import;
 use super::AdminState;
 use super::answer::{Begun, Ended, RowFailure, Taken};
 use super::api::{bounded, readable};
-use super::change::{json, random_id, text};
+use super::change::{is_of_type, json, random_id, text};
 use super::error::ApiError;
 use super::peer::Peer;
 use crate::import::{Provenance, Row};
@@ -148,12 +148,7 @@ async fn end(
 }
 
 fn check_type(headers: &HeaderMap) -> Result<(), ApiError> {
-    let written = headers
-        .get(header::CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok())
-        .unwrap_or_default();
-    let kind = written.split(';').next().unwrap_or_default().trim();
-    if kind.eq_ignore_ascii_case("application/x-ndjson") {
+    if is_of_type(headers, "application/x-ndjson") {
         return Ok(());
     }
     Err(ApiError::new(

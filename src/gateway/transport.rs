@@ -26,7 +26,8 @@ pub(super) enum Transport {
 impl Transport {
     /// Reads what has arrived already, without waiting; none if there is nothing.
     pub(super) fn read_now(&mut self, buffer: &mut bytes::BytesMut) -> Option<io::Result<usize>> {
-        self.read_buf(buffer).now_or_never()
+        // A task that has read a lot would be told to wait, although something is there.
+        tokio::task::unconstrained(self.read_buf(buffer)).now_or_never()
     }
 
     /// Writes what is in `buffer` as far as it goes out; ready once all of it did.

@@ -50,7 +50,7 @@ impl Relay {
                 self.failure = Some(reply.clone());
                 return all(indices, &reply);
             }
-            if let Some(reply) = self.missing(transaction) {
+            if let Some(reply) = self.missing(transaction, indices) {
                 self.failure = Some(reply);
                 continue;
             }
@@ -75,14 +75,13 @@ impl Relay {
 
     /// What the client asked for and this connection does not offer. The upstream may have offered it
     /// on another connection, but nothing is downgraded (E7).
-    fn missing(&self, transaction: &Transaction) -> Option<Reply> {
+    fn missing(&self, transaction: &Transaction, indices: &[usize]) -> Option<Reply> {
         let offered = self.connection.as_ref()?.extensions;
         let asked = &transaction.parameters;
         let uses_dsn = asked.uses_dsn()
-            || transaction
-                .recipients
+            || indices
                 .iter()
-                .any(|one| one.parameters.uses_dsn());
+                .any(|&index| transaction.recipients[index].parameters.uses_dsn());
         let missing = if asked.eight_bit_mime && !offered.eight_bit_mime {
             NotOffered::EightBitMime
         } else if asked.smtp_utf8 && !offered.smtp_utf8 {

@@ -151,6 +151,10 @@ impl Relay {
                     upstream_reply: Some(reply.to_string()),
                 }
             }
+            Err(lost) if connection.owes_end() => {
+                self.lose(&lost);
+                self.lost_message()
+            }
             Err(lost) => {
                 // The upstream may have it or not. Trying elsewhere could deliver it twice (R6).
                 tracing::warn!(%lost, "no reply to the end of the data: the outcome is not known");

@@ -2,7 +2,7 @@
 
 use std::future::poll_fn;
 use std::io;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -191,6 +191,22 @@ impl Wire {
         if let Some(Ok(_)) = self.transport.read_now(self.server.input()) {
             tracing::debug!("bytes before the reply they depend on");
         }
+    }
+
+    /// Does something that the client waits for, and holds no room for its input when that takes a while.
+    ///
+    /// What was read last is written upstream by then, most of the time, so that its buffer can serve
+    /// another session: with 100 that waited for the reply to their dot, each had kept one.
+    pub(super) async fn rest_during<T>(&mut self, work: impl Future<Output = T>) -> T {
+        let mut work = pin!(work);
+        poll_fn(|context| {
+            let done = work.as_mut().poll(context);
+            if done.is_pending() {
+                buffers::give_back(self.server.input());
+            }
+            done
+        })
+        .await
     }
 
     /// Does the handshake that STARTTLS announced, or that the listener begins with.

@@ -321,6 +321,14 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_session_holds_no_large_buffer_while_its_client_waits() {
+        let (mut wire, _client) = wire().await;
+        buffers::lend(wire.server.input());
+        wire.rest_during(tokio::task::yield_now()).await;
+        assert_eq!(wire.server.input().capacity(), 0);
+    }
+
+    #[tokio::test]
     async fn w12_a_slow_upstream_costs_the_client_nothing_and_a_long_pause_is_never_earned() {
         let (mut wire, _client) = wire().await;
         say(&mut wire, b"EHLO client.example\r\n");

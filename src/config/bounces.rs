@@ -27,6 +27,13 @@ impl Loaded {
     /// When the file cannot be read, or with everything that is wrong in it: line, key, and the
     /// example that its rule does not decide on.
     pub fn bounce_rules(&self) -> Result<Arc<Rules>, ConfigError> {
+        // On a thread of its own, because the allocator keeps what a thread has used for that thread:
+        // compiling takes some megabytes for a moment, which sessions use again when it has ended.
+        std::thread::scope(|scope| scope.spawn(|| self.compile_rules()).join())
+            .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    }
+
+    fn compile_rules(&self) -> Result<Arc<Rules>, ConfigError> {
         let Some(file) = &self.config.bounces.rules_file else {
             return Ok(Rules::built_in());
         };

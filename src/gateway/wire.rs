@@ -2,7 +2,7 @@
 
 use std::future::poll_fn;
 use std::io;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -193,6 +193,22 @@ impl Wire {
         }
     }
 
+    /// Does something that the client waits for, and holds no room for its input when that takes a while.
+    ///
+    /// What was read last is written upstream by then, most of the time, so that its buffer can serve
+    /// another session: with 100 that waited for the reply to their dot, each had kept one.
+    pub(super) async fn rest_during<T>(&mut self, work: impl Future<Output = T>) -> T {
+        let mut work = pin!(work);
+        poll_fn(|context| {
+            let done = work.as_mut().poll(context);
+            if done.is_pending() {
+                buffers::give_back(self.server.input());
+            }
+            done
+        })
+        .await
+    }
+
     /// Does the handshake that STARTTLS announced, or that the listener begins with.
     pub(super) async fn start_tls(&mut self, acceptor: &TlsAcceptor) -> io::Result<()> {
         // The stream is taken out for the handshake; a failure leaves the wire without one.
@@ -302,6 +318,14 @@ mod tests {
         say(&mut wire, b"P\r\n");
         wire.flush().await.unwrap();
         assert_eq!(wire.current_deadline(later), later + PATIENCE);
+    }
+
+    #[tokio::test]
+    async fn a_session_holds_no_large_buffer_while_its_client_waits() {
+        let (mut wire, _client) = wire().await;
+        buffers::lend(wire.server.input());
+        wire.rest_during(tokio::task::yield_now()).await;
+        assert_eq!(wire.server.input().capacity(), 0);
     }
 
     #[tokio::test]

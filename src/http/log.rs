@@ -54,8 +54,8 @@ async fn read(
     let follow = options.follow;
     let filter = filter(&state, options)?;
     let (recent, following) = state.log.follow();
-    let shown: Vec<Bytes> = recent.iter().map(|chunk| wanted(chunk, &filter)).collect();
-    let start = stream::iter(shown.into_iter().map(Ok::<_, Infallible>));
+    let shown = Some(wanted(&recent, &filter)).filter(|lines| !lines.is_empty());
+    let start = stream::iter(shown.map(Ok::<_, Infallible>));
     let body = if follow {
         Body::from_stream(start.chain(coming(following, filter)))
     } else {

@@ -14,46 +14,105 @@ const FOLLOWER_LAG: usize = 256;
 
 /// Those who watch the log through us, and what a newcomer is shown first.
 pub(super) struct Followers {
-    recent: Mutex<Recent>,
+    /// Whole lines, in a ring: chunks kept as they came would be of many sizes, and the allocator
+    /// keeps pages for each size.
+    recent: Mutex<VecDeque<u8>>,
     sender: broadcast::Sender<Bytes>,
-}
-
-#[derive(Default)]
-struct Recent {
-    chunks: VecDeque<Bytes>,
-    bytes: usize,
 }
 
 impl Followers {
     pub(super) fn new() -> Self {
         Self {
-            recent: Mutex::default(),
+            recent: Mutex::new(VecDeque::with_capacity(RECENT_LIMIT)),
             sender: broadcast::channel(FOLLOWER_LAG).0,
         }
     }
 
-    /// The newest chunks, and those that follow.
-    pub(super) fn join(&self) -> (Vec<Bytes>, broadcast::Receiver<Bytes>) {
-        // Under the lock, so that no chunk is seen twice or missed in between.
+    /// The newest lines, and the chunks of lines that follow.
+    pub(super) fn join(&self) -> (Bytes, broadcast::Receiver<Bytes>) {
+        // Under the lock, so that no line is seen twice or missed in between.
         let recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
-        (
-            recent.chunks.iter().cloned().collect(),
-            self.sender.subscribe(),
-        )
+        let (front, back) = recent.as_slices();
+        ([front, back].concat().into(), self.sender.subscribe())
     }
 
     /// Shows a chunk of whole lines to everybody.
-    pub(super) fn tell(&self, chunk: &Bytes) {
+    pub(super) fn tell(&self, chunk: &[u8]) {
         let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
-        recent.bytes += chunk.len();
-        recent.chunks.push_back(chunk.clone());
-        while recent.bytes > RECENT_LIMIT
-            && recent.chunks.len() > 1
-            && let Some(old) = recent.chunks.pop_front()
-        {
-            recent.bytes -= old.len();
+        let kept = newest_lines(chunk);
+        let over = (recent.len() + kept.len()).saturating_sub(RECENT_LIMIT);
+        if over > 0 {
+            let mut dropped = recent.iter().skip(over - 1);
+            let rest_of_line = dropped.position(|&b| b == b'\n').unwrap_or(recent.len());
+            let end = recent.len().min(over + rest_of_line);
+            recent.drain(..end);
         }
-        // An error only means that nobody follows.
-        let _ = self.sender.send(chunk.clone());
+        recent.extend(kept);
+        if self.sender.receiver_count() > 0 {
+            // An error only means that the last one has just left.
+            let _ = self.sender.send(Bytes::copy_from_slice(chunk));
+        }
+    }
+}
+
+/// The last lines of a chunk, as many as are kept.
+fn newest_lines(chunk: &[u8]) -> &[u8] {
+    let Some(over) = chunk
+        .len()
+        .checked_sub(RECENT_LIMIT)
+        .filter(|over| *over > 0)
+    else {
+        return chunk;
+    };
+    // From the end of the line that the limit cuts.
+    let end = memchr::memchr(b'\n', &chunk[over - 1..]);
+    end.map_or(&[], |end| &chunk[over + end..])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn chunk(line: &[u8], count: usize) -> Vec<u8> {
+        line.repeat(count)
+    }
+
+    #[test]
+    fn whole_lines_are_kept_up_to_the_limit() {
+        let followers = Followers::new();
+        let line = b"{\"number\":1234567}\n";
+        let all = RECENT_LIMIT / line.len();
+        for _ in 0..5 {
+            followers.tell(&chunk(line, all / 3));
+        }
+        let (recent, _) = followers.join();
+        assert_eq!(recent, chunk(line, all));
+        assert!(followers.recent.lock().unwrap().capacity() < RECENT_LIMIT + 4096);
+        followers.tell(b"another\n");
+        let (recent, _) = followers.join();
+        assert!(recent.starts_with(line) && recent.ends_with(b"}\nanother\n"));
+        assert!(recent.len() <= RECENT_LIMIT);
+    }
+
+    #[test]
+    fn of_a_chunk_beyond_the_limit_the_last_lines_are_kept() {
+        let followers = Followers::new();
+        followers.tell(b"before\n");
+        let line = b"0123456789\n";
+        followers.tell(&chunk(line, RECENT_LIMIT / 5));
+        let (recent, _) = followers.join();
+        assert_eq!(recent, chunk(line, RECENT_LIMIT / line.len()));
+        followers.tell(&vec![b'x'; 2 * RECENT_LIMIT]);
+        assert!(followers.join().0.len() <= RECENT_LIMIT);
+    }
+
+    #[test]
+    fn who_follows_gets_the_chunks_that_come() {
+        let followers = Followers::new();
+        followers.tell(b"before\n");
+        let (recent, mut following) = followers.join();
+        followers.tell(b"after\n");
+        assert_eq!(recent, &b"before\n"[..]);
+        assert_eq!(following.try_recv().unwrap(), &b"after\n"[..]);
     }
 }

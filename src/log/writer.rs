@@ -23,6 +23,9 @@ use super::sink::Sink;
 /// How many bytes of entries wait at most while the log cannot be written.
 pub const QUEUE_LIMIT: usize = 64 << 20;
 
+/// How much room for lines is kept between batches.
+const LINES_KEPT: usize = 64 << 10;
+
 const FIRST_RETRY: Duration = Duration::from_millis(100);
 const LAST_RETRY: Duration = Duration::from_secs(5);
 
@@ -132,9 +135,9 @@ impl SuppressionLog {
         self.handle.queue.reopen();
     }
 
-    /// The newest lines, and those that follow: chunks of whole lines.
+    /// The newest lines, and chunks of those that follow: whole lines always.
     #[must_use]
-    pub fn follow(&self) -> (Vec<Bytes>, broadcast::Receiver<Bytes>) {
+    pub fn follow(&self) -> (Bytes, broadcast::Receiver<Bytes>) {
         self.handle.followers.join()
     }
 
@@ -180,13 +183,14 @@ impl Writer {
     /// Writes until the queue is closed; answers how many lines were left unwritten.
     fn run(mut self) -> u64 {
         let mut unwritten = 0;
+        let mut lines = Vec::new();
         while let Some(batch) = self.queue.next_batch() {
             if batch.reopen {
                 self.reopen();
             }
             let weight = batch.bytes;
             let count = u64::try_from(batch.items.len()).unwrap_or(u64::MAX);
-            let lines = self.render(batch);
+            self.render(batch, &mut lines);
             self.followers.tell(&lines);
             if self.deliver(&lines) {
                 self.metrics.log_written(count);
@@ -195,6 +199,8 @@ impl Writer {
                 unwritten += count;
             }
             self.queue.release(weight);
+            lines.clear();
+            lines.shrink_to(LINES_KEPT);
         }
         for sink in &self.sinks {
             if let Err(error) = sink.sync() {
@@ -204,16 +210,14 @@ impl Writer {
         unwritten
     }
 
-    fn render(&self, batch: Batch) -> Bytes {
+    fn render(&self, batch: Batch, lines: &mut Vec<u8>) {
         let mut renderer = Renderer::new(self.hashed);
-        let mut lines = Vec::with_capacity(batch.bytes);
         for item in batch.items {
             match item {
-                Item::Entry(entry) => renderer.entry(*entry, &mut lines),
-                Item::Gap(gap) => Renderer::gap(&gap, &mut lines),
+                Item::Entry(entry) => renderer.entry(*entry, lines),
+                Item::Gap(gap) => Renderer::gap(&gap, lines),
             }
         }
-        lines.into()
     }
 
     fn reopen(&mut self) {
@@ -226,7 +230,7 @@ impl Writer {
     }
 
     /// Writes to every sink; false when the lines did not reach all of those that are still there.
-    fn deliver(&mut self, lines: &Bytes) -> bool {
+    fn deliver(&mut self, lines: &[u8]) -> bool {
         let mut complete = true;
         let queue = &self.queue;
         self.sinks.retain_mut(|sink| {

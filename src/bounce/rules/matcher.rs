@@ -25,7 +25,7 @@ pub(super) struct MatcherBuilder {
 pub(super) struct Matcher {
     /// None without patterns.
     automaton: Option<AhoCorasick>,
-    meanings: Vec<Meaning>,
+    meanings: Box<[Meaning]>,
 }
 
 /// What it means that a pattern was found.
@@ -63,9 +63,12 @@ impl MatcherBuilder {
 
     /// Builds the automaton.
     pub(super) fn build(self) -> Result<Matcher, BuildError> {
+        // Only the root needs a full table of its successors: with those of the next level, too, the
+        // automaton is a third larger, no faster, and takes 0.6 MiB more while it is built.
+        let automaton = AhoCorasick::builder().dense_depth(1).build(&self.starts)?;
         Ok(Matcher {
-            automaton: Some(AhoCorasick::new(&self.starts)?),
-            meanings: self.meanings,
+            automaton: Some(automaton),
+            meanings: self.meanings.into_boxed_slice(),
         })
     }
 }

@@ -252,7 +252,10 @@ impl Session {
                 upstream_reply: None,
             },
             (None, Body::Discarding(ending, _)) => *ending,
-            (None, Body::Relaying) => end_relayed(&mut current).await,
+            (None, Body::Relaying) => {
+                let relayed = end_relayed(&mut current);
+                self.wire.rest_during(relayed).await
+            }
             (None, Body::None | Body::Header { .. }) => Ending {
                 reply: answers::upstream_lost(),
                 outcome: Outcome::Aborted,

@@ -150,6 +150,8 @@ impl Connection {
                     return Poll::Ready(Ok(reply));
                 }
             }
+            // The upstream may think about the dot for long, and the header came in a large buffer.
+            buffers::give_back(self.client.output());
             self.poll_too_slow(context, &mut wait).map(Err)
         })
         .await

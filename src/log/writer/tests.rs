@@ -235,7 +235,7 @@ fn followers_see_what_was_and_what_comes() {
     eventually("the first line is written", || !lines(&path).is_empty());
     let (recent, mut following) = log.follow();
     log.write([example("two@example.net")]);
-    let mut seen = recent.concat();
+    let mut seen = recent.to_vec();
     seen.extend_from_slice(&following.blocking_recv().unwrap());
     close(log);
     assert_eq!(seen, fs::read(&path).unwrap());

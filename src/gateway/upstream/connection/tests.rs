@@ -57,6 +57,20 @@ async fn r12_x41_a_second_reply_is_noticed_before_the_next_command() {
 }
 
 #[tokio::test]
+async fn a_connection_holds_no_large_buffer_while_its_upstream_thinks() {
+    let (mut connection, mut upstream) = connection().await;
+    buffers::lend(connection.client.output());
+    connection.client.command(Expect::Rcpt(0), &[b"RCPT"]);
+    let answer = async {
+        tokio::task::yield_now().await;
+        upstream.write_all(b"250 ok\r\n").await.unwrap();
+    };
+    let (reply, ()) = tokio::join!(connection.reply(PATIENCE), answer);
+    reply.unwrap();
+    assert_eq!(connection.client.output().capacity(), 0);
+}
+
+#[tokio::test]
 async fn r1_a_250_from_an_upstream_that_does_not_take_the_dot_is_early() {
     let (mut connection, mut upstream) = connection().await;
     connection.client.expect_end_of_data();

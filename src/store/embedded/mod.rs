@@ -5,17 +5,19 @@
 
 mod file;
 mod lessons;
+mod newcomers;
+mod recipients;
 mod returns;
 mod tables;
+mod unit;
 mod writer;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use redb::{ReadTransaction, WriteTransaction};
-
 use self::file::DatabaseFile;
+use self::unit::{Reading, Writing};
 use self::writer::{Writer, Written};
 use super::generation::{Alarm, Generation};
 use super::lessons::{
@@ -56,6 +58,11 @@ pub enum OpenError {
         /// What is wrong with it.
         cause: String,
     },
+    /// Another version of this program wrote it.
+    #[error(
+        "{0} was written by another version of this program, which keeps records in another way; run that version, or move the file away to begin with an empty store"
+    )]
+    Foreign(PathBuf),
     /// The system does not let us.
     #[error(
         "{path} cannot be opened: {source}; see that the folder exists, is writable and has room"
@@ -89,7 +96,7 @@ impl EmbeddedStore {
 
     fn answer<T>(
         &self,
-        read: impl FnOnce(&ReadTransaction) -> Result<Result<T, StoreError>, redb::Error>,
+        read: impl FnOnce(&Reading<'_>) -> Result<Result<T, StoreError>, redb::Error>,
     ) -> Result<T, StoreError> {
         self.file.read(|transaction| {
             if let Err(error) = check(&self.generation, tables::meta(transaction)?) {
@@ -112,7 +119,7 @@ impl EmbeddedStore {
     async fn write<T: Send + 'static>(
         &self,
         size: usize,
-        mut work: impl FnMut(&WriteTransaction, Timestamp) -> Written<T> + Send + 'static,
+        mut work: impl FnMut(&Writing<'_>, Timestamp) -> Written<T> + Send + 'static,
     ) -> Result<T, StoreError> {
         let generation = Arc::clone(&self.generation);
         self.writer
@@ -206,7 +213,7 @@ impl Store for EmbeddedStore {
     }
 
     fn meta(&self) -> BoxFuture<'_, Result<Option<Meta>, StoreError>> {
-        Box::pin(async move { self.file.read(tables::meta)? })
+        Box::pin(async move { self.file.read(|transaction| tables::meta(transaction))? })
     }
 
     fn create_meta<'a>(&'a self, meta: &'a Meta) -> BoxFuture<'a, Result<Meta, StoreError>> {
@@ -296,7 +303,7 @@ impl Lessons for EmbeddedStore {
     ) -> BoxFuture<'a, Result<bool, StoreError>> {
         Box::pin(async move {
             let now = Timestamp::now();
-            self.answer(|transaction| lessons::is_seen(transaction, tenant, key, event, now))
+            self.answer(|transaction| tables::is_seen(transaction, tenant, key, event, now).map(Ok))
         })
     }
 

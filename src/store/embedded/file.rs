@@ -15,12 +15,11 @@ use super::newcomers::{Changes, Newcomers};
 use super::unit::{Reading, Writing};
 use super::{OpenError, tables, unavailable};
 
-/// Memory for pages of the file, in octets.
-const CACHE_LIMIT: usize = 32 * 1024 * 1024;
-
 /// The open file; none while it cannot be opened again.
 pub(super) struct DatabaseFile {
     path: PathBuf,
+    /// Memory for pages, in octets.
+    cache_limit: usize,
     database: RwLock<Option<Database>>,
     newcomers: RwLock<Newcomers>,
     /// Held while something is written, until the newcomers are as the file is.
@@ -28,13 +27,13 @@ pub(super) struct DatabaseFile {
 }
 
 impl DatabaseFile {
-    pub(super) fn open(path: &Path) -> Result<Self, OpenError> {
+    pub(super) fn open(path: &Path, cache_limit: usize) -> Result<Self, OpenError> {
         let io_error = |source| OpenError::Io {
             path: path.to_owned(),
             source,
         };
         create(path).map_err(io_error)?;
-        let database = builder()
+        let database = builder(cache_limit)
             .create(path)
             .map_err(|error| refusal(path, error))?;
         let damaged = |error: &dyn fmt::Display| OpenError::Damaged {
@@ -46,6 +45,7 @@ impl DatabaseFile {
         }
         let this = Self {
             path: path.to_owned(),
+            cache_limit,
             database: RwLock::new(Some(database)),
             newcomers: RwLock::default(),
             turn: Mutex::default(),
@@ -101,7 +101,7 @@ impl DatabaseFile {
         // The lock on the file belongs to the old one.
         drop(database.take());
         // Never `create`: a file that is gone must not come back empty and look like ours.
-        let opened = builder()
+        let opened = builder(self.cache_limit)
             .open(&self.path)
             .map_err(|error| refusal(&self.path, error).to_string());
         let loaded = opened.and_then(|open| {
@@ -187,9 +187,9 @@ fn transact<T>(
     Ok((value, changes.into_inner()))
 }
 
-fn builder() -> Builder {
+fn builder(cache_limit: usize) -> Builder {
     let mut builder = Database::builder();
-    builder.set_cache_size(CACHE_LIMIT);
+    builder.set_cache_size(cache_limit);
     builder
 }
 

@@ -75,13 +75,26 @@ pub enum OpenError {
     },
 }
 
+/// Memory for pages of the file, in octets, where nobody said how much: enough to look up people
+/// among 1 million on record without reading the file.
+pub const CACHE_LIMIT: usize = 64 * 1024 * 1024;
+
 impl EmbeddedStore {
-    /// Opens the file, or makes it, readable for nobody else; its folder too where it is missing.
+    /// Opens the file with the [`CACHE_LIMIT`]; see [`open_with`](Self::open_with).
     ///
     /// # Errors
     /// Says what keeps the file from being used and what to do.
     pub fn open(path: &Path) -> Result<Self, OpenError> {
-        let file = Arc::new(DatabaseFile::open(path)?);
+        Self::open_with(path, CACHE_LIMIT)
+    }
+
+    /// Opens the file, or makes it, readable for nobody else; its folder too where it is missing.
+    /// Pages of it are kept in so many octets of memory.
+    ///
+    /// # Errors
+    /// Says what keeps the file from being used and what to do.
+    pub fn open_with(path: &Path, cache_limit: usize) -> Result<Self, OpenError> {
+        let file = Arc::new(DatabaseFile::open(path, cache_limit)?);
         let writer = Writer::start(Arc::clone(&file)).map_err(|source| OpenError::Io {
             path: path.to_owned(),
             source,

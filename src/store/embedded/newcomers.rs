@@ -3,10 +3,10 @@
 //! Such rows are ordered by hashes, so a row for each new recipient as they come would write a page
 //! for each of them, and a disk writes some ten thousand pages a second that lie apart. So they wait,
 //! in memory for whoever looks them up, and in a table in the order of their numbers for the next
-//! start. When many wait, each transaction *settles* the next of them in the order of the rows: what
-//! lies side by side then goes into the same page. Round after round it goes through all of them.
+//! start. When many wait, each transaction *settles* some of them, and in the order of the rows: what
+//! lies side by side then goes into the same page. Round after round goes through all of them.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 
 use redb::{ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction};
 
@@ -16,50 +16,81 @@ use super::unit::Writing;
 /// Newcomers, and for a while those of them who were settled, by their number.
 pub(super) const WAITING: TableDefinition<'_, u64, &Id> = TableDefinition::new("newcomers");
 
-/// How many may wait. With 10 million on record a row takes a fifth of a page to settle; the memory
-/// is some 11 MiB, but only when so many were added. Few in unit tests, so that all of them settle.
-pub(super) const LIMIT: usize = if cfg!(test) { 4 } else { 1 << 18 };
+/// Where the round is: all with a number below the first are settled, and of those below the second
+/// all up to this one.
+const ROUND: TableDefinition<'_, (), (u64, u64, &Id)> = TableDefinition::new("newcomers_round");
 
-/// Makes the table, so that readers find it.
+/// How many may wait. With 10 million on record, one then takes about a quarter of a page to settle,
+/// and the memory is some 15 MiB, but only when so many were added. Just below what makes the map
+/// double; few in unit tests, so that all of them settle.
+pub(super) const LIMIT: usize = if cfg!(test) { 4 } else { 220_000 };
+
+/// Makes the tables, so that readers find them.
 pub(super) fn create(transaction: &WriteTransaction) -> Result<(), redb::Error> {
     transaction.open_table(WAITING)?;
+    transaction.open_table(ROUND)?;
     Ok(())
 }
 
-/// The recipients who wait, and how far they were gone through.
+/// The recipients who wait, and how far the round of settling is.
 #[derive(Debug, Default)]
 pub(super) struct Newcomers {
-    waiting: BTreeMap<Id, u64>,
+    waiting: HashMap<Id, u64>,
     /// Above all numbers.
     end: u64,
-    /// Those before this one were settled in this round.
-    next: Id,
-    /// Who has a lower number was there when the round began, and is settled when it ends.
-    round: u64,
-    /// Who has a lower number is settled, and can be removed from the table.
+    round: Round,
+    /// Whoever has a lower number is settled, and their rows in the table can go.
     settled: u64,
+}
+
+/// Those who are settled one after the other: everybody who waited when the round began.
+#[derive(Debug, Default)]
+struct Round {
+    /// In the order of the rows.
+    ids: Vec<Id>,
+    /// How many of them were settled.
+    done: usize,
+    /// Above their numbers.
+    end: u64,
 }
 
 /// What one transaction changes about the newcomers, once it is on the disk.
 #[derive(Debug, Default)]
 pub(super) struct Changes {
-    added: BTreeMap<Id, u64>,
-    settled: Vec<Id>,
-    ends_round: bool,
+    added: HashMap<Id, u64>,
+    /// The next round, if one begins.
+    round: Option<Round>,
+    /// How many were settled, the next of the round.
+    settled: usize,
 }
 
 impl Newcomers {
-    /// Those who wait in the file. Whoever of them was settled is settled once more.
+    /// Those who wait in the file, and the round where it was.
     pub(super) fn load(database: &impl ReadableDatabase) -> Result<Self, redb::Error> {
         let transaction: ReadTransaction = database.begin_read()?;
-        let table = transaction.open_table(WAITING)?;
-        let mut this = Self::default();
-        for row in table.iter()? {
+        let mark = transaction.open_table(ROUND)?.get(())?;
+        let (settled, end, last) = mark.map_or((0, 0, Id::default()), |mark| {
+            let (settled, end, last) = mark.value();
+            (settled, end, *last)
+        });
+        let mut this = Self {
+            settled,
+            end,
+            ..Self::default()
+        };
+        this.round.end = end;
+        for row in transaction.open_table(WAITING)?.range(settled..)? {
             let (number, id) = row?;
-            this.waiting.insert(*id.value(), number.value());
-            this.end = number.value() + 1;
+            let (number, id) = (number.value(), *id.value());
+            this.end = number.saturating_add(1);
+            if number >= end {
+                this.waiting.insert(id, number);
+            } else if id > last {
+                this.waiting.insert(id, number);
+                this.round.ids.push(id);
+            }
         }
-        this.round = this.end;
+        this.round.ids.sort_unstable();
         Ok(this)
     }
 
@@ -70,20 +101,63 @@ impl Newcomers {
 
     /// Takes over what a transaction changed that is on the disk.
     pub(super) fn apply(&mut self, changes: Changes) {
-        let last = changes.added.values().max();
-        self.end = last.map_or(self.end, |last| last + 1);
+        if let Some(round) = changes.round {
+            // All who waited before it began are settled.
+            self.settled = self.round.end;
+            self.round = round;
+        }
+        if let Some(last) = changes.added.values().max() {
+            self.end = last.saturating_add(1);
+        }
         self.waiting.extend(changes.added);
-        for id in &changes.settled {
+        for id in self.round.next(changes.settled) {
             self.waiting.remove(id);
         }
-        if changes.ends_round {
-            self.settled = self.round;
-            self.round = self.end;
-            self.next = Id::default();
-        } else if let Some(last) = changes.settled.last() {
-            // Nobody who waits has this one.
-            self.next = *last;
+        self.round.done += changes.settled;
+    }
+
+    /// Writes the rows of the next so many, and how far the round is then; answers how many they were.
+    fn settle(
+        &self,
+        transaction: &WriteTransaction,
+        changes: &Changes,
+        many: usize,
+    ) -> Result<usize, redb::Error> {
+        let (settled, round) = match &changes.round {
+            Some(round) => (self.round.end, round),
+            None => (self.settled, &self.round),
+        };
+        let next = round.next(many);
+        let mut recipients = transaction.open_table(RECIPIENTS)?;
+        for id in next {
+            if let Some(number) = self.number(id) {
+                recipients.insert(id, number)?;
+            }
         }
+        if let Some(last) = next.last() {
+            let mut mark = transaction.open_table(ROUND)?;
+            mark.insert((), (settled, round.end, last))?;
+        }
+        Ok(next.len())
+    }
+
+    /// A round of all who wait.
+    fn new_round(&self) -> Round {
+        let mut ids: Vec<_> = self.waiting.keys().copied().collect();
+        ids.sort_unstable();
+        Round {
+            ids,
+            done: 0,
+            end: self.end,
+        }
+    }
+}
+
+impl Round {
+    /// The next so many, or all that are left.
+    fn next(&self, many: usize) -> &[Id] {
+        let left = self.ids.get(self.done..).unwrap_or_default();
+        left.get(..many).unwrap_or(left)
     }
 }
 
@@ -98,20 +172,17 @@ impl Changes {
     }
 }
 
-/// Settles those who wait above the limit, at most so many, and as many rows of settled ones go.
+/// Settles some while more than the limit wait, at most so many, and as many rows of settled ones go.
 pub(super) fn settle(writing: &Writing<'_>, most: usize) -> Result<(), redb::Error> {
     let newcomers = writing.newcomers();
     let mut changes = writing.changes();
     let count = newcomers.waiting.len() + changes.added.len();
     let many = count.saturating_sub(LIMIT).min(most);
     if many > 0 {
-        let mut recipients = writing.open_table(RECIPIENTS)?;
-        // Those who were just added wait for a later transaction.
-        for (id, number) in newcomers.waiting.range(newcomers.next..).take(many) {
-            recipients.insert(id, number)?;
-            changes.settled.push(*id);
+        if newcomers.round.next(1).is_empty() {
+            changes.round = Some(newcomers.new_round());
         }
-        changes.ends_round = changes.settled.len() < many;
+        changes.settled = newcomers.settle(writing, &changes, many)?;
     }
     let mut table = writing.open_table(WAITING)?;
     let first = table.first()?.map(|(number, _)| number.value());

@@ -168,6 +168,18 @@ async fn newcomers_are_settled_and_their_rows_go() {
 }
 
 #[tokio::test]
+async fn a_round_goes_on_after_a_restart() {
+    let mut model = Model::new().await;
+    for _ in 0..30 {
+        model.take(Step::Add(1)).await;
+        model.take(Step::Restart).await;
+    }
+    let (newcomers, _) = model.rows();
+    assert!(newcomers <= 6 * LIMIT as u64, "{newcomers} are left");
+    model.check().await;
+}
+
+#[tokio::test]
 async fn somebody_known_without_a_record_is_not_clear() {
     let embedded = fixture();
     let store = contract::ready(&embedded).await;

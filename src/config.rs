@@ -431,6 +431,9 @@ pub struct Limits {
     /// Longest reply that is read from the upstream, in octets.
     #[serde(with = "size")]
     pub upstream_reply_limit: u64,
+    /// Memory for pages of the embedded store, in octets.
+    #[serde(with = "size")]
+    pub store_cache_limit: u64,
 }
 
 /// Every wait.

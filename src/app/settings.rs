@@ -283,7 +283,7 @@ fn domains(written: &[String]) -> anyhow::Result<Vec<String>> {
 /// Says which changes a reload does not make.
 pub(super) fn warn_of_restart(before: &Config, after: &Config) {
     let text = |value: &dyn erased::Json| value.json();
-    let parts: [(&str, &dyn erased::Json, &dyn erased::Json); 7] = [
+    let parts: [(&str, &dyn erased::Json, &dyn erased::Json); 8] = [
         ("data_dir", &before.data_dir, &after.data_dir),
         ("[store]", &before.store, &after.store),
         ("[keys]", &before.keys, &after.keys),
@@ -296,6 +296,11 @@ pub(super) fn warn_of_restart(before: &Config, after: &Config) {
             "limits.workers",
             &before.limits.workers,
             &after.limits.workers,
+        ),
+        (
+            "limits.store_cache_limit",
+            &before.limits.store_cache_limit,
+            &after.limits.store_cache_limit,
         ),
         ("[http]", &before.http, &after.http),
         ("[log]", &before.log, &after.log),

@@ -25,7 +25,11 @@ pub(super) fn open(config: &Config) -> anyhow::Result<(Stores, Arc<Ledger>, Iden
     let keys = KeyMaker::new(&read_pepper(config)?);
     let url: StoreUrl = config.store.url.parse()?;
     let stores = match url {
-        StoreUrl::Embedded(file) => Stores::Embedded(Arc::new(EmbeddedStore::open(&file)?)),
+        StoreUrl::Embedded(file) => {
+            let cache_limit = usize::try_from(config.limits.store_cache_limit)?;
+            let store = EmbeddedStore::open_with(&file, cache_limit)?;
+            Stores::Embedded(Arc::new(store))
+        }
         StoreUrl::Redis(url) => {
             let options = redis_options(config, url)?;
             Stores::Redis(Arc::new(RedisStore::new(&options)?), options)

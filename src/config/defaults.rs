@@ -163,6 +163,7 @@ impl Default for Limits {
             error_limit: 20,
             junk_command_limit: 100,
             upstream_reply_limit: 64 * 1024,
+            store_cache_limit: crate::store::embedded::CACHE_LIMIT as u64,
         }
     }
 }

@@ -30,7 +30,7 @@ pub(super) fn check(config: &Config, findings: &mut Findings) {
 fn check_limits(config: &Config, findings: &mut Findings) {
     let limits = &config.limits;
     let count = |number: usize| number as u64;
-    let bounds: [(&str, u64, u64, &str); 11] = [
+    let bounds: [(&str, u64, u64, &str); 12] = [
         (
             "message_size_limit",
             limits.message_size_limit,
@@ -67,6 +67,12 @@ fn check_limits(config: &Config, findings: &mut Findings) {
             count(limits.hop_limit),
             20,
             "or mail that is no loop is refused",
+        ),
+        (
+            "store_cache_limit",
+            limits.store_cache_limit,
+            4 * 1024 * 1024,
+            "octets, or every look-up reads the file",
         ),
         ("connection_limit", count(limits.connection_limit), 1, ""),
         (

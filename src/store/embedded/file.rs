@@ -1,76 +1,94 @@
 //! A [`DatabaseFile`] is the one file, open, and opened again after the disk failed.
 
+use std::cell::RefCell;
 use std::fmt;
 use std::fs::{self, OpenOptions};
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::{PoisonError, RwLock};
+use std::sync::{Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use redb::{
-    Builder, Database, DatabaseError, Durability, ReadTransaction, ReadableDatabase, StorageError,
-    WriteTransaction,
-};
+use redb::{Builder, Database, DatabaseError, Durability, ReadableDatabase, StorageError};
 
 use super::super::StoreError;
+use super::newcomers::{Changes, Newcomers};
+use super::unit::{Reading, Writing};
 use super::{OpenError, tables, unavailable};
-
-/// Memory for pages of the file, in octets.
-const CACHE_LIMIT: usize = 32 * 1024 * 1024;
 
 /// The open file; none while it cannot be opened again.
 pub(super) struct DatabaseFile {
     path: PathBuf,
+    /// Memory for pages, in octets.
+    cache_limit: usize,
     database: RwLock<Option<Database>>,
+    newcomers: RwLock<Newcomers>,
+    /// Held while something is written, until the newcomers are as the file is.
+    turn: Mutex<()>,
 }
 
 impl DatabaseFile {
-    pub(super) fn open(path: &Path) -> Result<Self, OpenError> {
+    pub(super) fn open(path: &Path, cache_limit: usize) -> Result<Self, OpenError> {
         let io_error = |source| OpenError::Io {
             path: path.to_owned(),
             source,
         };
         create(path).map_err(io_error)?;
-        let database = builder()
+        let database = builder(cache_limit)
             .create(path)
             .map_err(|error| refusal(path, error))?;
+        let damaged = |error: &dyn fmt::Display| OpenError::Damaged {
+            path: path.to_owned(),
+            cause: error.to_string(),
+        };
+        if tables::are_foreign(&database).map_err(|error| damaged(&error))? {
+            return Err(OpenError::Foreign(path.to_owned()));
+        }
         let this = Self {
             path: path.to_owned(),
+            cache_limit,
             database: RwLock::new(Some(database)),
+            newcomers: RwLock::default(),
+            turn: Mutex::default(),
         };
-        this.write(tables::create)
-            .map_err(|error| OpenError::Damaged {
-                path: path.to_owned(),
-                cause: error.to_string(),
-            })?;
+        this.write(|writing| tables::create(writing))
+            .map_err(|error| damaged(&error))?;
+        this.load().map_err(|error| damaged(&error))?;
         Ok(this)
     }
 
-    /// Reads in one transaction. It waits for nobody: while the file is opened again it fails.
+    /// Reads in one transaction. It waits for nobody who waits for the disk: while the file is opened
+    /// again it fails.
     pub(super) fn read<T>(
         &self,
-        read: impl FnOnce(&ReadTransaction) -> Result<T, redb::Error>,
+        read: impl FnOnce(&Reading<'_>) -> Result<T, redb::Error>,
     ) -> Result<T, StoreError> {
         let guard = self
             .database
             .try_read()
             .map_err(|_| unavailable("the file is being opened again"))?;
         let database = guard.as_ref().ok_or_else(|| self.closed())?;
-        let transaction = database.begin_read().map_err(unavailable)?;
-        read(&transaction).map_err(unavailable)
+        let reading = Reading {
+            // Before the transaction, see there.
+            newcomers: self.newcomers(),
+            transaction: database.begin_read().map_err(unavailable)?,
+        };
+        read(&reading).map_err(unavailable)
     }
 
     /// Writes in one transaction; what it made is on the disk when this returns.
     pub(super) fn write<T>(
         &self,
-        write: impl FnOnce(&WriteTransaction) -> Result<T, redb::Error>,
+        write: impl FnOnce(&Writing<'_>) -> Result<T, redb::Error>,
     ) -> Result<T, StoreError> {
+        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         let result = {
             let guard = self.database.read().unwrap_or_else(PoisonError::into_inner);
             let database = guard.as_ref().ok_or_else(|| self.closed())?;
-            transact(database, write)
+            transact(database, self.newcomers(), write)
         };
-        result.map_err(|error| self.explain(&error))
+        let (value, changes) = result.map_err(|error| self.explain(&error))?;
+        self.newcomers_mut().apply(changes);
+        Ok(value)
     }
 
     /// Opens the file again after a failure, and says whether it could: a database stays closed to
@@ -83,17 +101,45 @@ impl DatabaseFile {
         // The lock on the file belongs to the old one.
         drop(database.take());
         // Never `create`: a file that is gone must not come back empty and look like ours.
-        match builder().open(&self.path) {
-            Ok(open) => {
+        let opened = builder(self.cache_limit)
+            .open(&self.path)
+            .map_err(|error| refusal(&self.path, error).to_string());
+        let loaded = opened.and_then(|open| {
+            // What was written at last may be there or not, and with it newcomers.
+            let newcomers = Newcomers::load(&open).map_err(|error| error.to_string())?;
+            Ok((open, newcomers))
+        });
+        match loaded {
+            Ok((open, newcomers)) => {
+                *self.newcomers_mut() = newcomers;
                 *database = Some(open);
                 true
             }
             Err(error) => {
-                let error = refusal(&self.path, error);
                 tracing::error!(%error, "the store cannot be opened again");
                 false
             }
         }
+    }
+
+    fn load(&self) -> Result<(), redb::Error> {
+        let guard = self.database.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(database) = guard.as_ref() {
+            *self.newcomers_mut() = Newcomers::load(database)?;
+        }
+        Ok(())
+    }
+
+    fn newcomers(&self) -> RwLockReadGuard<'_, Newcomers> {
+        self.newcomers
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn newcomers_mut(&self) -> RwLockWriteGuard<'_, Newcomers> {
+        self.newcomers
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     fn closed(&self) -> StoreError {
@@ -121,18 +167,29 @@ impl fmt::Debug for DatabaseFile {
 
 fn transact<T>(
     database: &Database,
-    write: impl FnOnce(&WriteTransaction) -> Result<T, redb::Error>,
-) -> Result<T, redb::Error> {
+    newcomers: RwLockReadGuard<'_, Newcomers>,
+    write: impl FnOnce(&Writing<'_>) -> Result<T, redb::Error>,
+) -> Result<(T, Changes), redb::Error> {
     let mut transaction = database.begin_write()?;
     transaction.set_durability(Durability::Immediate)?;
-    let value = write(&transaction)?;
+    let writing = Writing {
+        newcomers,
+        changes: RefCell::default(),
+        transaction,
+    };
+    let value = write(&writing)?;
+    let Writing {
+        changes,
+        transaction,
+        ..
+    } = writing;
     transaction.commit()?;
-    Ok(value)
+    Ok((value, changes.into_inner()))
 }
 
-fn builder() -> Builder {
+fn builder(cache_limit: usize) -> Builder {
     let mut builder = Database::builder();
-    builder.set_cache_size(CACHE_LIMIT);
+    builder.set_cache_size(cache_limit);
     builder
 }
 

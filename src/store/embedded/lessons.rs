@@ -11,7 +11,6 @@ use super::super::lessons::{
     LESSON_LIMIT, Lesson, Notes, Pending, Place, RelayedBatch, Tallied, slot_of, slots,
 };
 use super::super::{StoreError, codec, too_much_is_held};
-use super::tables::SEEN;
 use super::writer::Written;
 use crate::suppression::{EventId, RecipientKey, Tenant};
 use crate::timestamp::Timestamp;
@@ -51,18 +50,6 @@ pub(super) fn create(transaction: &WriteTransaction) -> Result<(), redb::Error> 
     transaction.open_table(HELD)?;
     transaction.open_table(HELD_AT)?;
     Ok(())
-}
-
-pub(super) fn is_seen(
-    transaction: &ReadTransaction,
-    tenant: &Tenant,
-    key: &RecipientKey,
-    event: &EventId,
-    now: Timestamp,
-) -> Written<bool> {
-    let seen = transaction.open_table(SEEN)?;
-    let mark = seen.get((tenant.as_str(), key.as_bytes(), event.as_str()))?;
-    Ok(Ok(mark.is_some_and(|until| until.value() > now.millis())))
 }
 
 pub(super) fn note(

@@ -5,17 +5,19 @@
 
 mod file;
 mod lessons;
+mod newcomers;
+mod recipients;
 mod returns;
 mod tables;
+mod unit;
 mod writer;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use redb::{ReadTransaction, WriteTransaction};
-
 use self::file::DatabaseFile;
+use self::unit::{Reading, Writing};
 use self::writer::{Writer, Written};
 use super::generation::{Alarm, Generation};
 use super::lessons::{
@@ -56,6 +58,11 @@ pub enum OpenError {
         /// What is wrong with it.
         cause: String,
     },
+    /// Another version of this program wrote it.
+    #[error(
+        "{0} was written by another version of this program, which keeps records in another way; run that version, or move the file away to begin with an empty store"
+    )]
+    Foreign(PathBuf),
     /// The system does not let us.
     #[error(
         "{path} cannot be opened: {source}; see that the folder exists, is writable and has room"
@@ -68,13 +75,26 @@ pub enum OpenError {
     },
 }
 
+/// Memory for pages of the file, in octets, where nobody said how much: enough to look up people
+/// among 1 million on record without reading the file.
+pub const CACHE_LIMIT: usize = 64 * 1024 * 1024;
+
 impl EmbeddedStore {
-    /// Opens the file, or makes it, readable for nobody else; its folder too where it is missing.
+    /// Opens the file with the [`CACHE_LIMIT`]; see [`open_with`](Self::open_with).
     ///
     /// # Errors
     /// Says what keeps the file from being used and what to do.
     pub fn open(path: &Path) -> Result<Self, OpenError> {
-        let file = Arc::new(DatabaseFile::open(path)?);
+        Self::open_with(path, CACHE_LIMIT)
+    }
+
+    /// Opens the file, or makes it, readable for nobody else; its folder too where it is missing.
+    /// Pages of it are kept in so many octets of memory.
+    ///
+    /// # Errors
+    /// Says what keeps the file from being used and what to do.
+    pub fn open_with(path: &Path, cache_limit: usize) -> Result<Self, OpenError> {
+        let file = Arc::new(DatabaseFile::open(path, cache_limit)?);
         let writer = Writer::start(Arc::clone(&file)).map_err(|source| OpenError::Io {
             path: path.to_owned(),
             source,
@@ -89,7 +109,7 @@ impl EmbeddedStore {
 
     fn answer<T>(
         &self,
-        read: impl FnOnce(&ReadTransaction) -> Result<Result<T, StoreError>, redb::Error>,
+        read: impl FnOnce(&Reading<'_>) -> Result<Result<T, StoreError>, redb::Error>,
     ) -> Result<T, StoreError> {
         self.file.read(|transaction| {
             if let Err(error) = check(&self.generation, tables::meta(transaction)?) {
@@ -112,7 +132,7 @@ impl EmbeddedStore {
     async fn write<T: Send + 'static>(
         &self,
         size: usize,
-        mut work: impl FnMut(&WriteTransaction, Timestamp) -> Written<T> + Send + 'static,
+        mut work: impl FnMut(&Writing<'_>, Timestamp) -> Written<T> + Send + 'static,
     ) -> Result<T, StoreError> {
         let generation = Arc::clone(&self.generation);
         self.writer
@@ -206,7 +226,7 @@ impl Store for EmbeddedStore {
     }
 
     fn meta(&self) -> BoxFuture<'_, Result<Option<Meta>, StoreError>> {
-        Box::pin(async move { self.file.read(tables::meta)? })
+        Box::pin(async move { self.file.read(|transaction| tables::meta(transaction))? })
     }
 
     fn create_meta<'a>(&'a self, meta: &'a Meta) -> BoxFuture<'a, Result<Meta, StoreError>> {
@@ -296,7 +316,7 @@ impl Lessons for EmbeddedStore {
     ) -> BoxFuture<'a, Result<bool, StoreError>> {
         Box::pin(async move {
             let now = Timestamp::now();
-            self.answer(|transaction| lessons::is_seen(transaction, tenant, key, event, now))
+            self.answer(|transaction| tables::is_seen(transaction, tenant, key, event, now).map(Ok))
         })
     }
 

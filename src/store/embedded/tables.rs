@@ -1,30 +1,38 @@
 //! The *tables* of the embedded store, and what one transaction does to them.
 
-use redb::{ReadTransaction, ReadableTable, Table, TableDefinition, TableError, WriteTransaction};
+use std::ops::RangeInclusive;
 
-use super::super::codec::{self, CodecError};
+use redb::{
+    ReadTransaction, ReadableDatabase, ReadableTable, Table, TableDefinition, TableError,
+    WriteTransaction,
+};
+
+use super::super::codec;
 use super::super::{
     Commit, CommitOutcome, HISTORY_LIMIT, HistoryEntry, Meta, StoreError, Versioned,
 };
-use super::{lessons, returns};
-use crate::suppression::{Finding, RecipientKey, Tenant};
+use super::recipients::{self, Known, Register};
+use super::unit::{Reading, Writing};
+use super::{lessons, newcomers, returns};
+use crate::suppression::{EventId, Finding, RecipientKey, Tenant};
 use crate::timestamp::Timestamp;
 
-/// Tenant and recipient key.
-pub(super) type Recipient<'a> = (&'a str, &'a [u8; 16]);
-/// Tenant, recipient key and event id: the same event told of another recipient is another one.
-pub(super) type Seen<'a> = (&'a str, &'a [u8; 16], &'a str);
+/// Which of the layouts of such files this is. What [`Meta`] tells is the same for all stores.
+const LAYOUT: TableDefinition<'_, (), u32> = TableDefinition::new("layout");
+/// The one of this program. The first had no such table.
+const OUR_LAYOUT: u32 = 2;
 
-/// Tenant, recipient key and the number of an entry.
-type Entry<'a> = (&'a str, &'a [u8; 16], u64);
-/// When an event is forgotten, and which: tenant, recipient key and event id.
-type Expiry<'a> = (u64, &'a str, &'a [u8; 16], &'a str);
+/// Number of the recipient and event id: the same event told of another recipient is another one.
+type Seen<'a> = (u64, &'a str);
+/// Number of the recipient and of an entry.
+type Entry = (u64, u64);
+/// When an event is forgotten, and which: number of the recipient and event id.
+type Expiry<'a> = (u64, u64, &'a str);
 
-/// Values are JSON objects of fields (see [`codec`]).
-pub(super) const RECORDS: TableDefinition<'_, Recipient<'_>, &[u8]> =
-    TableDefinition::new("records");
-/// The number in the key counts up; the newest entry has the highest.
-const HISTORY: TableDefinition<'_, Entry<'_>, &[u8]> = TableDefinition::new("history");
+/// Number of the recipient; a JSON object of fields (see [`codec`]).
+pub(super) const RECORDS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("records");
+/// The numbers of entries count up; the newest entry has the highest.
+const HISTORY: TableDefinition<'_, Entry, &[u8]> = TableDefinition::new("history");
 /// Until when an event's id is remembered, in milliseconds since the epoch.
 pub(super) const SEEN: TableDefinition<'_, Seen<'_>, u64> = TableDefinition::new("seen");
 /// The same ids in the order in which they expire.
@@ -60,30 +68,49 @@ impl Write {
     }
 }
 
+/// Whether the file has tables of another layout. One without any is new.
+pub(super) fn are_foreign(database: &impl ReadableDatabase) -> Result<bool, redb::Error> {
+    let transaction = database.begin_read()?;
+    if transaction.list_tables()?.next().is_none() {
+        return Ok(false);
+    }
+    match transaction.open_table(LAYOUT) {
+        Ok(table) => Ok(table
+            .get(())?
+            .is_none_or(|found| found.value() != OUR_LAYOUT)),
+        Err(TableError::TableDoesNotExist(_)) => Ok(true),
+        Err(error) => Err(error.into()),
+    }
+}
+
 /// Makes the tables, so that readers find them.
 pub(super) fn create(transaction: &WriteTransaction) -> Result<(), redb::Error> {
+    transaction.open_table(LAYOUT)?.insert((), OUR_LAYOUT)?;
     transaction.open_table(RECORDS)?;
     transaction.open_table(HISTORY)?;
     transaction.open_table(SEEN)?;
     transaction.open_table(EXPIRY)?;
     transaction.open_table(META)?;
+    recipients::create(transaction)?;
+    newcomers::create(transaction)?;
     returns::create(transaction)?;
     lessons::create(transaction)
 }
 
 /// What is known of each key. One that cannot be read spoils only itself (S4).
 pub(super) fn look_up(
-    transaction: &ReadTransaction,
+    transaction: &Reading<'_>,
     tenant: &Tenant,
     keys: &[RecipientKey],
 ) -> Result<Vec<Finding>, redb::Error> {
+    let known = Known::open(transaction, tenant)?;
     let records = transaction.open_table(RECORDS)?;
     keys.iter()
         .map(|key| {
-            let Some(value) = records.get((tenant.as_str(), key.as_bytes()))? else {
+            let Some(number) = known.number(key)? else {
                 return Ok(Finding::Clear);
             };
-            Ok(match decode(value.value()) {
+            Ok(match record(&records, number)? {
                 Ok(read) => Finding::Known(Box::new(read.record)),
                 Err(error) => {
                     tracing::error!(%tenant, %key, %error, "a record cannot be read");
@@ -96,42 +123,74 @@ pub(super) fn look_up(
 
 /// Records, or the empty one of version 0, in the order of the keys.
 pub(super) fn read(
-    transaction: &ReadTransaction,
+    transaction: &Reading<'_>,
     tenant: &Tenant,
     keys: &[RecipientKey],
 ) -> Result<Vec<Result<Versioned, StoreError>>, redb::Error> {
+    let known = Known::open(transaction, tenant)?;
     let records = transaction.open_table(RECORDS)?;
     keys.iter()
-        .map(|key| {
-            Ok(match records.get((tenant.as_str(), key.as_bytes()))? {
-                Some(value) => decode(value.value()).map_err(StoreError::from),
-                None => Ok(Versioned::default()),
-            })
+        .map(|key| match known.number(key)? {
+            Some(number) => record(&records, number),
+            None => Ok(Ok(Versioned::default())),
         })
         .collect()
 }
 
+/// The record of the recipient of this number, who has one.
+fn record(
+    records: &impl ReadableTable<u64, &'static [u8]>,
+    number: u64,
+) -> Result<Result<Versioned, StoreError>, redb::Error> {
+    let Some(value) = records.get(number)? else {
+        // Number and record are written together: somebody with a number is never "not on record".
+        let error = "a recipient is known and has no record";
+        return Ok(Err(StoreError::Corrupt(error.to_owned())));
+    };
+    let fields = codec::decode_object(value.value());
+    Ok(fields.and_then(codec::decode).map_err(StoreError::from))
+}
+
 /// The newest entries, newest first.
 pub(super) fn history(
-    transaction: &ReadTransaction,
+    transaction: &Reading<'_>,
     tenant: &Tenant,
     key: &RecipientKey,
     limit: usize,
 ) -> Result<Result<Vec<HistoryEntry>, StoreError>, redb::Error> {
+    let Some(number) = Known::open(transaction, tenant)?.number(key)? else {
+        return Ok(Ok(Vec::new()));
+    };
     let history = transaction.open_table(HISTORY)?;
-    let (tenant, key) = (tenant.as_str(), key.as_bytes());
     let mut entries = Vec::new();
-    for entry in history
-        .range((tenant, key, 0)..=(tenant, key, u64::MAX))?
-        .rev()
-        .take(limit)
-    {
+    for entry in history.range(entries_of(number))?.rev().take(limit) {
         match codec::decode_entry(entry?.1.value()) {
             Ok(entry) => entries.push(entry),
             Err(error) => return Ok(Err(error.into())),
         }
     }
     Ok(Ok(entries))
+}
+
+/// The ids of the entries of a recipient.
+fn entries_of(number: u64) -> RangeInclusive<Entry> {
+    (number, 0)..=(number, u64::MAX)
+}
+
+/// Whether an event of a recipient is remembered.
+pub(super) fn is_seen(
+    transaction: &Reading<'_>,
+    tenant: &Tenant,
+    key: &RecipientKey,
+    event: &EventId,
+    now: Timestamp,
+) -> Result<bool, redb::Error> {
+    let Some(number) = Known::open(transaction, tenant)?.number(key)? else {
+        return Ok(false);
+    };
+    let seen = transaction.open_table(SEEN)?;
+    let mark = seen.get((number, event.as_str()))?;
+    Ok(mark.is_some_and(|until| until.value() > now.millis()))
 }
 
 /// What the store says about itself; none when it says nothing.
@@ -178,17 +237,19 @@ pub(super) fn create_meta(
     }
 }
 
-/// The tables of one recipient, open in one transaction for any number of commits.
+/// The tables of recipients, open in one transaction for any number of commits.
 pub(super) struct Ledgers<'t> {
-    records: Table<'t, Recipient<'static>, &'static [u8]>,
-    history: Table<'t, Entry<'static>, &'static [u8]>,
+    register: Register<'t>,
+    records: Table<'t, u64, &'static [u8]>,
+    history: Table<'t, Entry, &'static [u8]>,
     seen: Table<'t, Seen<'static>, u64>,
     expiry: Table<'t, Expiry<'static>, ()>,
 }
 
 impl<'t> Ledgers<'t> {
-    pub(super) fn open(transaction: &'t WriteTransaction) -> Result<Self, redb::Error> {
+    pub(super) fn open(transaction: &'t Writing<'t>) -> Result<Self, redb::Error> {
         Ok(Self {
+            register: Register::open(transaction)?,
             records: transaction.open_table(RECORDS)?,
             history: transaction.open_table(HISTORY)?,
             seen: transaction.open_table(SEEN)?,
@@ -203,41 +264,50 @@ impl<'t> Ledgers<'t> {
         write: &Write,
         now: Timestamp,
     ) -> Result<Result<CommitOutcome, StoreError>, redb::Error> {
-        let (tenant, key) = (write.tenant.as_str(), write.key.as_bytes());
-        let mark = (tenant, key, write.event_id.as_str());
-        let old_mark = self.seen.get(mark)?.map(|until| until.value());
-        if old_mark.is_some_and(|until| until > now.millis()) {
-            return Ok(Ok(CommitOutcome::Duplicate));
-        }
-        let version = match self.records.get((tenant, key))? {
-            Some(value) => decode(value.value()).map(|read| read.version),
-            None => Ok(0),
+        let known = self.register.number(&write.tenant, &write.key)?;
+        let number = match known {
+            Some(number) => number,
+            None if write.expected_version != 0 => return Ok(Ok(CommitOutcome::Conflict)),
+            None => self.add(write)?,
         };
-        match version {
-            Ok(version) if version == write.expected_version => {}
-            Ok(_) => return Ok(Ok(CommitOutcome::Conflict)),
-            Err(error) => return Ok(Err(error.into())),
+        let event = write.event_id.as_str();
+        if known.is_some() {
+            let old_mark = self.seen.get((number, event))?.map(|until| until.value());
+            if old_mark.is_some_and(|until| until > now.millis()) {
+                return Ok(Ok(CommitOutcome::Duplicate));
+            }
+            match record(&self.records, number)? {
+                Ok(read) if read.version == write.expected_version => {}
+                Ok(_) => return Ok(Ok(CommitOutcome::Conflict)),
+                Err(error) => return Ok(Err(error)),
+            }
+            if let Some(old) = old_mark {
+                self.expiry.remove((old, number, event))?;
+            }
         }
-        self.records
-            .insert((tenant, key), write.record.as_slice())?;
         let until = write.forget_at.millis();
-        self.seen.insert(mark, until)?;
-        if let Some(old) = old_mark {
-            self.expiry.remove((old, tenant, key, mark.2))?;
-        }
-        self.expiry.insert((until, tenant, key, mark.2), ())?;
-        self.append(tenant, key, write.entry.as_bytes())?;
+        self.records.insert(number, write.record.as_slice())?;
+        self.seen.insert((number, event), until)?;
+        self.expiry.insert((until, number, event), ())?;
+        self.append(number, write.entry.as_bytes())?;
         Ok(Ok(CommitOutcome::Committed))
     }
 
+    /// Gives the recipient of a write a number. Records are never removed, so the last has the highest.
+    fn add(&mut self, write: &Write) -> Result<u64, redb::Error> {
+        let last = self.records.last()?.map(|(number, _)| number.value());
+        let number = last.map_or(0, |last| last.saturating_add(1));
+        self.register.add(&write.tenant, &write.key, number)?;
+        Ok(number)
+    }
+
     /// Adds to the history and drops what is over the limit.
-    fn append(&mut self, tenant: &str, key: &[u8; 16], entry: &[u8]) -> Result<(), redb::Error> {
-        let all = (tenant, key, 0)..=(tenant, key, u64::MAX);
-        let mut ends = self.history.range(all.clone())?;
-        let last = ends.next_back().transpose()?.map(|(id, _)| id.value().2);
+    fn append(&mut self, number: u64, entry: &[u8]) -> Result<(), redb::Error> {
+        let mut ends = self.history.range(entries_of(number))?;
+        let last = ends.next_back().transpose()?.map(|(id, _)| id.value().1);
         drop(ends);
         let next = last.map_or(1, |last| last.saturating_add(1));
-        self.history.insert((tenant, key, next), entry)?;
+        self.history.insert((number, next), entry)?;
         // Numbers have no gaps, so all but the newest are below this one.
         let keep = next.saturating_sub(HISTORY_LIMIT as u64);
         if keep == 0 {
@@ -246,12 +316,12 @@ impl<'t> Ledgers<'t> {
         loop {
             let oldest = self
                 .history
-                .range(all.clone())?
+                .range(entries_of(number))?
                 .next()
                 .transpose()?
-                .map(|(id, _)| id.value().2);
+                .map(|(id, _)| id.value().1);
             match oldest {
-                Some(oldest) if oldest <= keep => self.history.remove((tenant, key, oldest))?,
+                Some(oldest) if oldest <= keep => self.history.remove((number, oldest))?,
                 _ => return Ok(()),
             };
         }
@@ -260,7 +330,7 @@ impl<'t> Ledgers<'t> {
 
 /// Makes commits one after the other; one that cannot be made spoils only itself.
 pub(super) fn commit_many(
-    transaction: &WriteTransaction,
+    transaction: &Writing<'_>,
     writes: &[Result<Write, StoreError>],
     now: Timestamp,
 ) -> Result<Vec<Result<CommitOutcome, StoreError>>, redb::Error> {
@@ -286,20 +356,16 @@ pub(super) fn prune(
         let Some((oldest, _)) = expiry.first()? else {
             break;
         };
-        let (until, tenant, key, event) = oldest.value();
+        let (until, number, event) = oldest.value();
         if until > now.millis() {
             break;
         }
-        let (tenant, key, event) = (tenant.to_owned(), *key, event.to_owned());
+        let event = event.to_owned();
         drop(oldest);
-        seen.remove((tenant.as_str(), &key, event.as_str()))?;
-        expiry.remove((until, tenant.as_str(), &key, event.as_str()))?;
+        seen.remove((number, event.as_str()))?;
+        expiry.remove((until, number, event.as_str()))?;
     }
     Ok(())
-}
-
-fn decode(value: &[u8]) -> Result<Versioned, CodecError> {
-    codec::decode(codec::decode_object(value)?)
 }
 
 fn decode_meta(value: &[u8]) -> Result<Meta, StoreError> {

@@ -1,3 +1,6 @@
+mod layout;
+mod settling;
+
 use std::fs::{self, File};
 use std::os::unix::fs::MetadataExt;
 use std::time::{Duration, Instant};
@@ -28,10 +31,15 @@ impl Fixture for Embedded {
     }
 
     fn set_field(&self, tenant: &Tenant, key: &RecipientKey, field: &str, value: Option<&[u8]>) {
-        let change = |transaction: &redb::WriteTransaction| {
+        let change = |transaction: &Writing<'_>| {
             let mut records = transaction.open_table(tables::RECORDS)?;
-            let id = (tenant.as_str(), key.as_bytes());
-            let old = records.get(id)?.map(|value| value.value().to_vec());
+            let mut register = recipients::Register::open(transaction)?;
+            let known = register.number(tenant, key)?;
+            let number = known.unwrap_or(records.len()?);
+            if known.is_none() {
+                register.add(tenant, key, number)?;
+            }
+            let old = records.get(number)?.map(|value| value.value().to_vec());
             let mut fields = codec::decode_object(&old.unwrap_or_default()).unwrap_or_default();
             let object = match value.map(std::str::from_utf8) {
                 // Not even JSON.
@@ -45,7 +53,7 @@ impl Fixture for Embedded {
                     serde_json::to_vec(&fields).unwrap()
                 }
             };
-            records.insert(id, object.as_slice())?;
+            records.insert(number, object.as_slice())?;
             Ok(())
         };
         self.store.file.write(change).unwrap();
@@ -54,7 +62,7 @@ impl Fixture for Embedded {
     fn set_sent(&self, tenant: &Tenant, id: &TransactionId, fields: &[(&str, &str)]) {
         let object: std::collections::BTreeMap<_, _> = fields.iter().copied().collect();
         let object = serde_json::to_vec(&object).unwrap();
-        let change = |transaction: &redb::WriteTransaction| {
+        let change = |transaction: &Writing<'_>| {
             let mut sent = transaction.open_table(returns::SENT)?;
             sent.insert((tenant.as_str(), id), (u64::MAX, object.as_slice()))?;
             Ok(())
@@ -63,7 +71,7 @@ impl Fixture for Embedded {
     }
 
     fn set_hold(&self, tenant: &Tenant, cause: &CauseId, text: &str) {
-        let change = |transaction: &redb::WriteTransaction| {
+        let change = |transaction: &Writing<'_>| {
             let mut holds = transaction.open_table(lessons::HOLDS)?;
             holds.insert((tenant.as_str(), cause.as_str()), text.as_bytes())?;
             Ok(())
@@ -72,7 +80,7 @@ impl Fixture for Embedded {
     }
 
     fn set_generation(&self, generation: Option<&str>) {
-        let change = |transaction: &redb::WriteTransaction| {
+        let change = |transaction: &Writing<'_>| {
             let mut table = transaction.open_table(tables::META)?;
             match generation {
                 Some(generation) => {

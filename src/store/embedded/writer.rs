@@ -5,12 +5,12 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use redb::WriteTransaction;
 use tokio::sync::{mpsc, oneshot};
 
 use super::super::StoreError;
 use super::file::DatabaseFile;
-use super::{lessons, returns, tables, unavailable};
+use super::unit::Writing;
+use super::{lessons, newcomers, returns, tables, unavailable};
 use crate::timestamp::Timestamp;
 
 /// Most writes of one transaction.
@@ -29,7 +29,7 @@ trait Job: Send {
     /// Whether nobody waits for the answer any more.
     fn is_given_up(&self) -> bool;
     /// Does the work within a transaction; an error spoils all of it.
-    fn run(&mut self, transaction: &WriteTransaction, now: Timestamp) -> Result<(), redb::Error>;
+    fn run(&mut self, transaction: &Writing<'_>, now: Timestamp) -> Result<(), redb::Error>;
     /// Tells whoever waits: the answer of the work, or why the transaction failed.
     fn answer(self: Box<Self>, failure: Option<&StoreError>);
 }
@@ -45,7 +45,7 @@ struct Typed<T, W> {
 impl<T, W> Job for Typed<T, W>
 where
     T: Send,
-    W: FnMut(&WriteTransaction, Timestamp) -> Written<T> + Send,
+    W: FnMut(&Writing<'_>, Timestamp) -> Written<T> + Send,
 {
     fn size(&self) -> usize {
         self.size
@@ -55,7 +55,7 @@ where
         self.waiter.is_closed()
     }
 
-    fn run(&mut self, transaction: &WriteTransaction, now: Timestamp) -> Result<(), redb::Error> {
+    fn run(&mut self, transaction: &Writing<'_>, now: Timestamp) -> Result<(), redb::Error> {
         self.answer = Some((self.work)(transaction, now)?);
         Ok(())
     }
@@ -99,7 +99,7 @@ impl Writer {
     pub(super) async fn ask<T: Send + 'static>(
         &self,
         size: usize,
-        work: impl FnMut(&WriteTransaction, Timestamp) -> Written<T> + Send + 'static,
+        work: impl FnMut(&Writing<'_>, Timestamp) -> Written<T> + Send + 'static,
     ) -> Result<T, StoreError> {
         let (waiter, answer) = oneshot::channel();
         let queue = self.queue.as_ref().ok_or_else(stopped)?;
@@ -169,7 +169,7 @@ fn recover(waiting: &mut mpsc::Receiver<Waiting>, file: &DatabaseFile, error: &S
 }
 
 fn write(
-    transaction: &WriteTransaction,
+    transaction: &Writing<'_>,
     batch: &mut [Waiting],
     now: Timestamp,
 ) -> Result<(), redb::Error> {
@@ -178,6 +178,7 @@ fn write(
     }
     // More than were added, so that what is remembered cannot grow for ever.
     let limit = 2 * batch.iter().map(|job| job.size()).sum::<usize>() + 16;
+    newcomers::settle(transaction, limit)?;
     tables::prune(transaction, now, limit)?;
     returns::prune(transaction, now, limit)?;
     lessons::prune(transaction, now, limit)

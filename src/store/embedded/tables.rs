@@ -104,10 +104,17 @@ pub(super) fn look_up(
     keys: &[RecipientKey],
 ) -> Result<Vec<Finding>, redb::Error> {
     let known = Known::open(transaction, tenant)?;
+    let numbers = keys.iter().map(|key| known.number(key));
+    let numbers: Vec<_> = numbers.collect::<Result<_, _>>()?;
+    // Most are not on record, and to open a table costs as much as to look somebody up.
+    if numbers.iter().all(Option::is_none) {
+        return Ok(vec![Finding::Clear; keys.len()]);
+    }
     let records = transaction.open_table(RECORDS)?;
     keys.iter()
-        .map(|key| {
-            let Some(number) = known.number(key)? else {
+        .zip(numbers)
+        .map(|(key, number)| {
+            let Some(number) = number else {
                 return Ok(Finding::Clear);
             };
             Ok(match record(&records, number)? {

@@ -31,12 +31,19 @@ pub fn normal(words: &str, address: Option<&str>) -> String {
     let address = address.unwrap_or_default().to_lowercase();
     let local = address.rsplit_once('@').map_or("", |(local, _)| local);
     let mut normal: Vec<&str> = Vec::new();
-    for word in words.split_whitespace() {
+    let mut before = None;
+    let mut rest = words.split_whitespace().peekable();
+    while let Some(word) = rest.next() {
+        let place = CodePlace {
+            before: before.replace(word),
+            after: rest.peek().copied(),
+        };
         let core = word.trim_matches(is_mark);
         if core.is_empty() {
             continue;
         }
-        let differs = core == local || differs(core) || is_name(core, normal.last().copied());
+        let differs =
+            core == local || differs(core, &place) || is_name(core, normal.last().copied());
         let next = if differs { BLANK } else { core };
         // Several blanks in a row are one: an id may be written in one part or in three.
         if !(next == BLANK && normal.last() == Some(&BLANK)) {
@@ -105,20 +112,45 @@ fn is_mark(c: char) -> bool {
 
 /// Whether a word holds something that belongs to one recipient, message or host alone: an address,
 /// a number, a name of a host, an id. A code of the reply (`550`, `5.1.1`) stays: it tells causes apart.
-fn differs(word: &str) -> bool {
-    !is_code(word)
+fn differs(word: &str, place: &CodePlace<'_>) -> bool {
+    let is_code = is_status(word) || is_reply_code(word) && place.is_for_a_code();
+    !is_code
         && (word.contains(|c: char| c == '@' || c.is_numeric()) || is_host(word) || is_id(word))
 }
 
-fn is_code(word: &str) -> bool {
-    let is_reply =
-        word.len() == 3 && word.starts_with(['4', '5']) && word.bytes().all(|b| b.is_ascii_digit());
+/// The words around one, which tell a reply code from any other number: `(id 550)`.
+struct CodePlace<'a> {
+    before: Option<&'a str>,
+    after: Option<&'a str>,
+}
+
+impl CodePlace<'_> {
+    /// At the beginning, after a colon or a word that announces one, or before an enhanced status code.
+    fn is_for_a_code(&self) -> bool {
+        let is_status = |word: &str| is_status(word.trim_matches(is_mark));
+        let announces = |word: &str| {
+            word.ends_with([':', ';']) || BEFORE_CODES.contains(&word.trim_matches(is_mark))
+        };
+        self.before.is_none_or(announces) || self.after.is_some_and(is_status)
+    }
+}
+
+/// After these a reply code may stand.
+const BEFORE_CODES: [&str; 7] = [
+    "code", "error", "reply", "response", "returned", "said", "status",
+];
+
+fn is_reply_code(word: &str) -> bool {
+    word.len() == 3 && word.starts_with(['4', '5']) && word.bytes().all(|b| b.is_ascii_digit())
+}
+
+/// An enhanced status code (RFC 3463).
+fn is_status(word: &str) -> bool {
     let mut parts = word.split('.');
-    let is_enhanced = matches!(parts.next(), Some("4" | "5"))
+    matches!(parts.next(), Some("4" | "5"))
         && word.split('.').count() == 3
         && parts
-            .all(|part| (1..=3).contains(&part.len()) && part.bytes().all(|b| b.is_ascii_digit()));
-    is_reply || is_enhanced
+            .all(|part| (1..=3).contains(&part.len()) && part.bytes().all(|b| b.is_ascii_digit()))
 }
 
 /// A name with a dot inside, unless it is a sentence that goes on without a space.
@@ -242,11 +274,20 @@ mod tests {
     }
 
     #[test]
+    fn a_number_that_looks_like_a_code_is_a_number() {
+        same("550 user unknown (id 400)", "550 user unknown (id 97)");
+        same("550 5.1.1 #400 in table", "550 5.1.1 #97 in table");
+    }
+
+    #[test]
     fn what_tells_causes_apart_stays() {
         other("550 5.1.1 user unknown", "550 5.2.1 user unknown");
         other("550 mailbox disabled", "550 mailbox unknown");
         other("550 no such user", "554 no such user");
         other("user unknown", "host unknown");
+        other("host said: 550 go away", "host said: 554 go away");
+        other("it returned 550 to us", "it returned 554 to us");
+        other("<550 5.1.1> to us", "<554 5.1.1> to us");
     }
 
     #[test]
@@ -313,6 +354,9 @@ mod tests {
             two in "[a-z][a-z0-9]{0,12}",
             number in 0u32..1_000_000,
         ) {
+            // A name that is a word of the sentence, too, cannot be told from it.
+            let sentence = ["user", "unknown", "in", "table"];
+            prop_assume!(!sentence.contains(&&*one) && !sentence.contains(&&*two));
             let words = |name: &str, number: u32| {
                 format!("550 5.1.1 <{name}@example.com>: user {name} unknown (#{number}) in table")
             };

@@ -1,6 +1,5 @@
 //! A [`DatabaseFile`] is the one file, open, and opened again after the disk failed.
 
-use std::cell::RefCell;
 use std::fmt;
 use std::fs::{self, OpenOptions};
 use std::io;
@@ -8,10 +7,11 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use redb::{Builder, Database, DatabaseError, Durability, ReadableDatabase, StorageError};
+use redb::{Builder, Database, DatabaseError, Durability, StorageError};
 
 use super::super::StoreError;
-use super::newcomers::{Changes, Newcomers};
+use super::memory::{Memory, Update};
+use super::presence::Presence;
 use super::unit::{Reading, Writing};
 use super::{OpenError, tables, unavailable};
 
@@ -21,8 +21,9 @@ pub(super) struct DatabaseFile {
     /// Memory for pages, in octets.
     cache_limit: usize,
     database: RwLock<Option<Database>>,
-    newcomers: RwLock<Newcomers>,
-    /// Held while something is written, until the newcomers are as the file is.
+    memory: RwLock<Memory>,
+    presence: Presence,
+    /// Held while something is written, until the memory is as the file is.
     turn: Mutex<()>,
 }
 
@@ -47,7 +48,8 @@ impl DatabaseFile {
             path: path.to_owned(),
             cache_limit,
             database: RwLock::new(Some(database)),
-            newcomers: RwLock::default(),
+            memory: RwLock::default(),
+            presence: Presence::default(),
             turn: Mutex::default(),
         };
         this.write(|writing| tables::create(writing))
@@ -67,11 +69,7 @@ impl DatabaseFile {
             .try_read()
             .map_err(|_| unavailable("the file is being opened again"))?;
         let database = guard.as_ref().ok_or_else(|| self.closed())?;
-        let reading = Reading {
-            // Before the transaction, see there.
-            newcomers: self.newcomers(),
-            transaction: database.begin_read().map_err(unavailable)?,
-        };
+        let reading = Reading::new(self.memory(), &self.presence, database);
         read(&reading).map_err(unavailable)
     }
 
@@ -84,11 +82,43 @@ impl DatabaseFile {
         let result = {
             let guard = self.database.read().unwrap_or_else(PoisonError::into_inner);
             let database = guard.as_ref().ok_or_else(|| self.closed())?;
-            transact(database, self.newcomers(), write)
+            self.transact(database, write)
         };
-        let (value, changes) = result.map_err(|error| self.explain(&error))?;
-        self.newcomers_mut().apply(changes);
+        let (value, update) = result.map_err(|error| self.explain(&error))?;
+        let mut memory = self.memory_mut();
+        memory.apply(update);
+        self.presence.grow(&memory.newcomers);
         Ok(value)
+    }
+
+    fn transact<T>(
+        &self,
+        database: &Database,
+        write: impl FnOnce(&Writing<'_>) -> Result<T, redb::Error>,
+    ) -> Result<(T, Update), redb::Error> {
+        let mut transaction = database.begin_write()?;
+        transaction.set_durability(Durability::Immediate)?;
+        let writing = Writing::new(self.memory(), &self.presence, transaction);
+        let value = write(&writing)?;
+        let (transaction, newcomers) = writing.into_parts();
+        let update = Update::of(&transaction, newcomers)?;
+        transaction.commit()?;
+        Ok((value, update))
+    }
+
+    /// Adds so many of those on record to the [`Presence`] if they are not all in it; whether there
+    /// may be more.
+    pub(super) fn fill_presence(&self, most: usize) -> bool {
+        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        let guard = self.database.read().unwrap_or_else(PoisonError::into_inner);
+        let filled = match guard.as_ref() {
+            Some(database) => self.presence.fill(database, most),
+            None => Ok(false),
+        };
+        filled.unwrap_or_else(|error| {
+            tracing::error!(%error, "the store cannot be read; look-ups will be slower");
+            false
+        })
     }
 
     /// Opens the file again after a failure, and says whether it could: a database stays closed to
@@ -106,12 +136,12 @@ impl DatabaseFile {
             .map_err(|error| refusal(&self.path, error).to_string());
         let loaded = opened.and_then(|open| {
             // What was written at last may be there or not, and with it newcomers.
-            let newcomers = Newcomers::load(&open).map_err(|error| error.to_string())?;
-            Ok((open, newcomers))
+            let memory = Memory::load(&open).map_err(|error| error.to_string())?;
+            Ok((open, memory))
         });
         match loaded {
-            Ok((open, newcomers)) => {
-                *self.newcomers_mut() = newcomers;
+            Ok((open, memory)) => {
+                self.remember(memory);
                 *database = Some(open);
                 true
             }
@@ -125,21 +155,23 @@ impl DatabaseFile {
     fn load(&self) -> Result<(), redb::Error> {
         let guard = self.database.read().unwrap_or_else(PoisonError::into_inner);
         if let Some(database) = guard.as_ref() {
-            *self.newcomers_mut() = Newcomers::load(database)?;
+            self.remember(Memory::load(database)?);
         }
         Ok(())
     }
 
-    fn newcomers(&self) -> RwLockReadGuard<'_, Newcomers> {
-        self.newcomers
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
+    /// The file was opened.
+    fn remember(&self, memory: Memory) {
+        self.presence.begin(&memory.newcomers);
+        *self.memory_mut() = memory;
     }
 
-    fn newcomers_mut(&self) -> RwLockWriteGuard<'_, Newcomers> {
-        self.newcomers
-            .write()
-            .unwrap_or_else(PoisonError::into_inner)
+    fn memory(&self) -> RwLockReadGuard<'_, Memory> {
+        self.memory.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn memory_mut(&self) -> RwLockWriteGuard<'_, Memory> {
+        self.memory.write().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn closed(&self) -> StoreError {
@@ -163,28 +195,6 @@ impl fmt::Debug for DatabaseFile {
             .field("path", &self.path)
             .finish_non_exhaustive()
     }
-}
-
-fn transact<T>(
-    database: &Database,
-    newcomers: RwLockReadGuard<'_, Newcomers>,
-    write: impl FnOnce(&Writing<'_>) -> Result<T, redb::Error>,
-) -> Result<(T, Changes), redb::Error> {
-    let mut transaction = database.begin_write()?;
-    transaction.set_durability(Durability::Immediate)?;
-    let writing = Writing {
-        newcomers,
-        changes: RefCell::default(),
-        transaction,
-    };
-    let value = write(&writing)?;
-    let Writing {
-        changes,
-        transaction,
-        ..
-    } = writing;
-    transaction.commit()?;
-    Ok((value, changes.into_inner()))
 }
 
 fn builder(cache_limit: usize) -> Builder {

@@ -2,15 +2,14 @@
 
 use std::time::Duration;
 
-use redb::{
-    ReadTransaction, ReadableTable, ReadableTableMetadata, TableDefinition, WriteTransaction,
-};
+use redb::{ReadableTable, ReadableTableMetadata, TableDefinition, WriteTransaction};
 
 use super::super::lessons::{
     CAUSE_LIMIT, CauseId, HELD_LIMIT, HOLD_LIMIT, Hold, HoldChange, HoldOutcome, LESSON_KEEP,
     LESSON_LIMIT, Lesson, Notes, Pending, Place, RelayedBatch, Tallied, slot_of, slots,
 };
 use super::super::{StoreError, codec, too_much_is_held};
+use super::unit::Reading;
 use super::writer::Written;
 use crate::suppression::{EventId, RecipientKey, Tenant};
 use crate::timestamp::Timestamp;
@@ -70,7 +69,7 @@ pub(super) fn note(
 }
 
 pub(super) fn notes(
-    transaction: &ReadTransaction,
+    transaction: &Reading<'_>,
     tenant: &Tenant,
     from: Place,
     limit: usize,
@@ -179,7 +178,7 @@ pub(super) fn tally(transaction: &WriteTransaction, count: &Count) -> Written<Ta
     }))
 }
 
-pub(super) fn holds(transaction: &ReadTransaction, tenant: &Tenant) -> Written<Vec<Pending>> {
+pub(super) fn holds(transaction: &Reading<'_>, tenant: &Tenant) -> Written<Vec<Pending>> {
     let table = transaction.open_table(HOLDS)?;
     let totals = transaction.open_table(TOTALS)?;
     let mut holds = Vec::new();
@@ -299,7 +298,7 @@ fn count_holding(
 }
 
 pub(super) fn held(
-    transaction: &ReadTransaction,
+    transaction: &Reading<'_>,
     tenant: &Tenant,
     cause: &CauseId,
     limit: usize,

@@ -5,7 +5,9 @@
 
 mod file;
 mod lessons;
+mod memory;
 mod newcomers;
+mod presence;
 mod recipients;
 mod returns;
 mod tables;
@@ -75,8 +77,7 @@ pub enum OpenError {
     },
 }
 
-/// Memory for pages of the file, in octets, where nobody said how much: enough to look up people
-/// among 1 million on record without reading the file.
+/// Memory for pages of the file, in octets, where nobody said how much.
 pub const CACHE_LIMIT: usize = 64 * 1024 * 1024;
 
 impl EmbeddedStore {
@@ -111,11 +112,11 @@ impl EmbeddedStore {
         &self,
         read: impl FnOnce(&Reading<'_>) -> Result<Result<T, StoreError>, redb::Error>,
     ) -> Result<T, StoreError> {
-        self.file.read(|transaction| {
-            if let Err(error) = check(&self.generation, tables::meta(transaction)?) {
+        self.file.read(|reading| {
+            if let Err(error) = check(&self.generation, &reading.memory().meta) {
                 return Ok(Err(error));
             }
-            read(transaction)
+            read(reading)
         })?
     }
 
@@ -124,7 +125,7 @@ impl EmbeddedStore {
         tenant: &Tenant,
         keys: &[RecipientKey],
     ) -> Result<Vec<Result<Versioned, StoreError>>, StoreError> {
-        self.answer(|transaction| tables::read(transaction, tenant, keys).map(Ok))
+        self.answer(|reading| tables::read(reading, tenant, keys).map(Ok))
     }
 
     /// Writes, if the store is of the expected generation; on the disk when this returns. `size` is
@@ -137,7 +138,7 @@ impl EmbeddedStore {
         let generation = Arc::clone(&self.generation);
         self.writer
             .ask(size, move |transaction, now| {
-                match check(&generation, tables::written_meta(transaction)?) {
+                match check(&generation, &tables::written_meta(transaction)?) {
                     Ok(()) => work(transaction, now),
                     Err(error) => Ok(Err(error)),
                 }
@@ -226,7 +227,10 @@ impl Store for EmbeddedStore {
     }
 
     fn meta(&self) -> BoxFuture<'_, Result<Option<Meta>, StoreError>> {
-        Box::pin(async move { self.file.read(|transaction| tables::meta(transaction))? })
+        Box::pin(async move {
+            self.file
+                .read(|reading| Ok(reading.memory().meta.clone()))?
+        })
     }
 
     fn create_meta<'a>(&'a self, meta: &'a Meta) -> BoxFuture<'a, Result<Meta, StoreError>> {
@@ -303,7 +307,10 @@ impl Store for EmbeddedStore {
     }
 
     fn health(&self) -> BoxFuture<'_, Result<(), StoreError>> {
-        Box::pin(async move { self.answer(|_| Ok(Ok(()))) })
+        // What memory answers says nothing about the file.
+        Box::pin(
+            async move { self.answer(|reading| reading.open_table(tables::META).map(|_| Ok(()))) },
+        )
     }
 }
 
@@ -419,9 +426,10 @@ impl Lessons for EmbeddedStore {
 
 fn check(
     generation: &Generation,
-    meta: Result<Option<Meta>, StoreError>,
+    meta: &Result<Option<Meta>, StoreError>,
 ) -> Result<(), StoreError> {
-    generation.check(meta?.as_ref().map(|meta| meta.generation.as_bytes()))
+    let meta = meta.as_ref().map_err(StoreError::clone)?;
+    generation.check(meta.as_ref().map(|meta| meta.generation.as_bytes()))
 }
 
 fn unavailable(cause: impl std::fmt::Display) -> StoreError {

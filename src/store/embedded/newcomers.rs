@@ -99,6 +99,17 @@ impl Newcomers {
         self.waiting.get(id).copied()
     }
 
+    /// Those who wait.
+    pub(super) fn ids(&self) -> impl Iterator<Item = &Id> {
+        self.waiting.keys()
+    }
+
+    /// How many recipients there are, the settled ones too.
+    pub(super) fn count(&self) -> u64 {
+        // Numbers count up from nought, and none is given back.
+        self.end
+    }
+
     /// Takes over what a transaction changed that is on the disk.
     pub(super) fn apply(&mut self, changes: Changes) {
         if let Some(round) = changes.round {

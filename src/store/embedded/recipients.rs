@@ -9,11 +9,11 @@
 use std::io;
 
 use redb::{
-    ReadOnlyTable, ReadTransaction, ReadableTable, ReadableTableMetadata, Table, TableDefinition,
-    WriteTransaction,
+    ReadOnlyTable, ReadableTable, ReadableTableMetadata, Table, TableDefinition, WriteTransaction,
 };
 
 use super::newcomers::Newcomers;
+use super::presence::Presence;
 use super::unit::{Reading, Writing};
 use crate::suppression::{RecipientKey, Tenant};
 
@@ -37,23 +37,24 @@ pub(super) struct Known<'r> {
     /// None where nothing is known of anybody.
     tenant: Option<u32>,
     newcomers: &'r Newcomers,
+    presence: &'r Presence,
     recipients: ReadOnlyTable<&'static Id, u64>,
 }
 
 impl<'r> Known<'r> {
     pub(super) fn open(reading: &'r Reading<'_>, tenant: &Tenant) -> Result<Self, redb::Error> {
-        let transaction: &ReadTransaction = reading;
-        let tenants = transaction.open_table(TENANTS)?;
+        let tenants = reading.open_table(TENANTS)?;
         Ok(Self {
             tenant: tenants.get(tenant.as_str())?.map(|number| number.value()),
-            newcomers: reading.newcomers(),
-            recipients: transaction.open_table(RECIPIENTS)?,
+            newcomers: &reading.memory().newcomers,
+            presence: reading.presence(),
+            recipients: reading.open_table(RECIPIENTS)?,
         })
     }
 
     /// The number of a recipient, if anything is known of them.
     pub(super) fn number(&self, key: &RecipientKey) -> Result<Option<u64>, redb::Error> {
-        let Some(tenant) = self.tenant else {
+        let Some(tenant) = self.tenant.filter(|_| !self.presence.is_stranger(key)) else {
             return Ok(None);
         };
         let id = id(tenant, key);
@@ -91,6 +92,9 @@ impl<'t> Register<'t> {
         tenant: &Tenant,
         key: &RecipientKey,
     ) -> Result<Option<u64>, redb::Error> {
+        if self.writing.presence().is_stranger(key) {
+            return Ok(None);
+        }
         let id = id(self.tenant(tenant)?, key);
         if let Some(number) = self.writing.newcomer(&id) {
             return Ok(Some(number));
@@ -135,6 +139,11 @@ impl<'t> Register<'t> {
         self.last = Some((tenant.clone(), number));
         Ok(number)
     }
+}
+
+/// The key in an id.
+pub(super) fn key_part(id: &Id) -> &[u8] {
+    &id[4..]
 }
 
 fn id(tenant: u32, key: &RecipientKey) -> Id {

@@ -1,8 +1,9 @@
 //! What *returns* need: the recipients of signed transactions, and what the tags of tokens stand for.
 
-use redb::{ReadTransaction, ReadableTable, TableDefinition, WriteTransaction};
+use redb::{ReadableTable, TableDefinition, WriteTransaction};
 
 use super::super::{StoreError, TransactionId, codec};
+use super::unit::Reading;
 use super::writer::Written;
 use crate::suppression::{RecipientKey, Tenant};
 use crate::timestamp::Timestamp;
@@ -53,7 +54,7 @@ pub(super) fn put_sent(
 
 /// The recipients of a transaction whose time is not over.
 pub(super) fn sent(
-    transaction: &ReadTransaction,
+    transaction: &Reading<'_>,
     tenant: &Tenant,
     id: &TransactionId,
     now: Timestamp,
@@ -108,7 +109,7 @@ pub(super) fn put_label(
 
 /// The text of a tag, unless its time is over.
 pub(super) fn label(
-    transaction: &ReadTransaction,
+    transaction: &Reading<'_>,
     tenant: &Tenant,
     tag: u32,
     now: Timestamp,

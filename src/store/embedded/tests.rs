@@ -1,4 +1,5 @@
 mod layout;
+mod presence;
 mod settling;
 
 use std::fs::{self, File};

@@ -1,41 +1,98 @@
-//! A *unit* of work: one transaction of the file, with the [`Newcomers`] as they are in it.
+//! A *unit* of work: one transaction of the file, with what is in [`Memory`] as it is in it.
 
-use std::cell::{RefCell, RefMut};
+use std::cell::{OnceCell, RefCell, RefMut};
 use std::fmt;
 use std::ops::Deref;
 use std::sync::RwLockReadGuard;
 
-use redb::{ReadTransaction, WriteTransaction};
+use redb::{
+    Database, Key, ReadOnlyTable, ReadTransaction, ReadableDatabase, TableDefinition, Value,
+    WriteTransaction,
+};
 
+use super::memory::Memory;
 use super::newcomers::{Changes, Newcomers};
+use super::presence::Presence;
 use super::recipients::Id;
 
-/// A transaction that reads.
+/// A transaction that reads. It begins when the first table is opened: most look-ups need none.
 ///
-/// The newcomers were locked before it began: whoever is not among them any more is settled in what
-/// it sees. The other way round somebody could be missed who was settled in between.
+/// The memory was locked before it begins: whoever is not among the newcomers any more is settled in
+/// what it sees. The other way round somebody could be missed who was settled in between.
 pub(super) struct Reading<'f> {
-    pub(super) newcomers: RwLockReadGuard<'f, Newcomers>,
-    pub(super) transaction: ReadTransaction,
+    memory: RwLockReadGuard<'f, Memory>,
+    presence: &'f Presence,
+    database: &'f Database,
+    transaction: OnceCell<ReadTransaction>,
 }
 
 /// A transaction that writes.
 pub(super) struct Writing<'f> {
-    pub(super) newcomers: RwLockReadGuard<'f, Newcomers>,
-    pub(super) changes: RefCell<Changes>,
-    pub(super) transaction: WriteTransaction,
+    memory: RwLockReadGuard<'f, Memory>,
+    presence: &'f Presence,
+    changes: RefCell<Changes>,
+    transaction: WriteTransaction,
 }
 
-impl Reading<'_> {
-    pub(super) fn newcomers(&self) -> &Newcomers {
-        &self.newcomers
+impl<'f> Reading<'f> {
+    pub(super) fn new(
+        memory: RwLockReadGuard<'f, Memory>,
+        presence: &'f Presence,
+        database: &'f Database,
+    ) -> Self {
+        Self {
+            memory,
+            presence,
+            database,
+            transaction: OnceCell::new(),
+        }
+    }
+
+    pub(super) fn memory(&self) -> &Memory {
+        &self.memory
+    }
+
+    pub(super) fn presence(&self) -> &'f Presence {
+        self.presence
+    }
+
+    /// A table as it is in this transaction.
+    pub(super) fn open_table<K: Key + 'static, V: Value + 'static>(
+        &self,
+        definition: TableDefinition<'_, K, V>,
+    ) -> Result<ReadOnlyTable<K, V>, redb::Error> {
+        let transaction = match self.transaction.get() {
+            Some(transaction) => transaction,
+            None => {
+                let transaction = self.database.begin_read()?;
+                self.transaction.get_or_init(|| transaction)
+            }
+        };
+        Ok(transaction.open_table(definition)?)
     }
 }
 
-impl Writing<'_> {
+impl<'f> Writing<'f> {
+    pub(super) fn new(
+        memory: RwLockReadGuard<'f, Memory>,
+        presence: &'f Presence,
+        transaction: WriteTransaction,
+    ) -> Self {
+        Self {
+            memory,
+            presence,
+            changes: RefCell::default(),
+            transaction,
+        }
+    }
+
     /// The newcomers before this transaction.
     pub(super) fn newcomers(&self) -> &Newcomers {
-        &self.newcomers
+        &self.memory.newcomers
+    }
+
+    pub(super) fn presence(&self) -> &'f Presence {
+        self.presence
     }
 
     /// What this transaction changes about them.
@@ -46,19 +103,18 @@ impl Writing<'_> {
     /// The number of a newcomer, of before or of this transaction.
     pub(super) fn newcomer(&self, id: &Id) -> Option<u64> {
         let added = self.changes.borrow().number(id);
-        added.or_else(|| self.newcomers.number(id))
+        added.or_else(|| self.newcomers().number(id))
     }
 
     pub(super) fn add_newcomer(&self, id: Id, number: u64) {
+        // Before anybody can find them in the file.
+        self.presence.add(&id);
         self.changes().add(id, number);
     }
-}
 
-impl Deref for Reading<'_> {
-    type Target = ReadTransaction;
-
-    fn deref(&self) -> &ReadTransaction {
-        &self.transaction
+    /// The transaction, and what it changes about the newcomers.
+    pub(super) fn into_parts(self) -> (WriteTransaction, Changes) {
+        (self.transaction, self.changes.into_inner())
     }
 }
 

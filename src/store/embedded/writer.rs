@@ -19,6 +19,11 @@ const BATCH_LIMIT: usize = 256;
 /// Most writes that wait; whoever comes next waits for room.
 const QUEUE_LIMIT: usize = 1024;
 
+/// Rows that are read at once for the [`Presence`](super::presence::Presence); few in unit tests, so
+/// that it takes several times. Whoever writes waits for that, a few milliseconds at most, and when
+/// lists are imported it must be more than what one transaction adds.
+const PIECE: usize = if cfg!(test) { 2 } else { 4096 };
+
 /// How long to wait before a file that cannot be opened again is tried again.
 const REOPEN_INTERVAL: Duration = Duration::from_millis(500);
 
@@ -126,7 +131,14 @@ impl Drop for Writer {
 
 fn run(mut waiting: mpsc::Receiver<Waiting>, file: &DatabaseFile) {
     let mut batch = Vec::with_capacity(BATCH_LIMIT);
-    while waiting.blocking_recv_many(&mut batch, BATCH_LIMIT) > 0 {
+    loop {
+        let is_more = file.fill_presence(PIECE);
+        if is_more && waiting.is_empty() && !waiting.is_closed() {
+            continue;
+        }
+        if waiting.blocking_recv_many(&mut batch, BATCH_LIMIT) == 0 {
+            return;
+        }
         // Nobody waits for the outcome any more, so nobody acts on it: the event will come again.
         batch.retain(|job: &Waiting| !job.is_given_up());
         let now = Timestamp::now();

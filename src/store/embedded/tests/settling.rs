@@ -8,7 +8,7 @@ use super::*;
 use crate::store::ledger::Guess;
 
 /// Keys that lie anywhere, as hashes do.
-fn far_key(number: u64) -> RecipientKey {
+pub(super) fn far_key(number: u64) -> RecipientKey {
     let hash = u128::from(number + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15_F39C_C060_5CED_C835);
     RecipientKey::from_bytes(hash.to_be_bytes())
 }
@@ -18,7 +18,7 @@ fn tenants() -> [Tenant; 2] {
 }
 
 #[derive(Debug, Clone)]
-enum Step {
+pub(super) enum Step {
     /// So many recipients are new.
     Add(u64),
     /// One of those on record has something happen to them.
@@ -39,14 +39,14 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 /// A store, and how many events each recipient has had.
-struct Model {
+pub(super) struct Model {
     embedded: Option<Embedded>,
     versions: Vec<u64>,
     events: u64,
 }
 
 impl Model {
-    async fn new() -> Self {
+    pub(super) async fn new() -> Self {
         let embedded = fixture();
         contract::ready(&embedded).await;
         Self {
@@ -56,11 +56,11 @@ impl Model {
         }
     }
 
-    fn store(&self) -> &Arc<EmbeddedStore> {
+    pub(super) fn store(&self) -> &Arc<EmbeddedStore> {
         &self.embedded.as_ref().unwrap().store
     }
 
-    async fn take(&mut self, step: Step) {
+    pub(super) async fn take(&mut self, step: Step) {
         match step {
             Step::Add(count) => {
                 let first = self.versions.len() as u64;
@@ -112,9 +112,14 @@ impl Model {
         }
     }
 
-    async fn check(&self) {
+    /// Everybody on record.
+    pub(super) fn keys(&self) -> impl Iterator<Item = RecipientKey> {
+        (0..self.versions.len() as u64).map(far_key)
+    }
+
+    pub(super) async fn check(&self) {
         let count = self.versions.len() as u64;
-        let keys: Vec<_> = (0..count).map(far_key).collect();
+        let keys: Vec<_> = self.keys().collect();
         for tenant in tenants() {
             let read = self.store().read_many(&tenant, &keys).await.unwrap();
             let versions: Vec<_> = read.into_iter().map(|read| read.unwrap().version).collect();

@@ -29,6 +29,9 @@ const FALSE_POSITIVES: f64 = 0.01;
 /// The least recipients a filter has room for; few in unit tests, so that it has to grow.
 const LEAST_ROOM: u64 = if cfg!(test) { 4 } else { 65_536 };
 
+/// The most it has room for: 1.3 GB, and far more than one file holds.
+const MOST_ROOM: u64 = 1 << 30;
+
 /// Who is on record, as far as memory knows.
 #[derive(Debug, Default)]
 pub(super) struct Presence {
@@ -56,7 +59,7 @@ struct Filling {
 impl Filter {
     /// With room for twice as many as there are.
     fn twice(recipients: u64) -> Self {
-        let room = recipients.saturating_mul(2).max(LEAST_ROOM);
+        let room = recipients.saturating_mul(2).clamp(LEAST_ROOM, MOST_ROOM);
         let items = usize::try_from(room).unwrap_or(usize::MAX);
         Self {
             keys: AtomicBloomFilter::with_false_pos(FALSE_POSITIVES).expected_items(items),
@@ -67,49 +70,53 @@ impl Filter {
     fn add(&self, id: &Id) {
         self.keys.insert(key_part(id));
     }
+
+    fn lacks(&self, key: &RecipientKey) -> bool {
+        !self.keys.contains(key.as_bytes().as_slice())
+    }
 }
 
 impl Presence {
     /// Whether nothing is known of a recipient, of whatever tenant: their keys differ.
     pub(super) fn is_stranger(&self, key: &RecipientKey) -> bool {
-        let complete = self.complete.read().unwrap_or_else(PoisonError::into_inner);
-        complete
-            .as_ref()
-            .is_some_and(|filter| !filter.keys.contains(key.as_bytes().as_slice()))
+        self.are_strangers(std::slice::from_ref(key))
     }
 
     /// The same of all of them.
     pub(super) fn are_strangers(&self, keys: &[RecipientKey]) -> bool {
-        keys.iter().all(|key| self.is_stranger(key))
+        let complete = self.complete.read().unwrap_or_else(PoisonError::into_inner);
+        complete
+            .as_ref()
+            .is_some_and(|filter| keys.iter().all(|key| filter.lacks(key)))
     }
 
     /// Adds a recipient whose transaction has not ended.
     pub(super) fn add(&self, id: &Id) {
+        if let Some(filling) = self.filling().as_ref() {
+            filling.filter.add(id);
+        }
         let complete = self.complete.read().unwrap_or_else(PoisonError::into_inner);
         if let Some(filter) = complete.as_ref() {
             filter.add(id);
-        }
-        if let Some(filling) = self.filling().as_ref() {
-            filling.filter.add(id);
         }
     }
 
     /// Knows nobody, and begins to fill: the file was opened.
     pub(super) fn begin(&self, newcomers: &Newcomers) {
+        *self.filling() = Some(Filling::begin(newcomers));
         *self
             .complete
             .write()
             .unwrap_or_else(PoisonError::into_inner) = None;
-        *self.filling() = Some(Filling::begin(newcomers));
     }
 
     /// Begins to fill a larger filter if the one in use is full.
     pub(super) fn grow(&self, newcomers: &Newcomers) {
+        let mut filling = self.filling();
         let complete = self.complete.read().unwrap_or_else(PoisonError::into_inner);
         let is_full = complete
             .as_ref()
-            .is_some_and(|filter| newcomers.count() > filter.room);
-        let mut filling = self.filling();
+            .is_some_and(|filter| (filter.room..MOST_ROOM).contains(&newcomers.count()));
         if is_full && filling.is_none() {
             *filling = Some(Filling::begin(newcomers));
         }

@@ -4,6 +4,7 @@ use std::fmt;
 use std::fs::{self, OpenOptions};
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
+use std::panic::{self, AssertUnwindSafe};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
@@ -85,9 +86,7 @@ impl DatabaseFile {
             self.transact(database, write)
         };
         let (value, update) = result.map_err(|error| self.explain(&error))?;
-        let mut memory = self.memory_mut();
-        memory.apply(update);
-        self.presence.grow(&memory.newcomers);
+        self.memory_mut().apply(update);
         Ok(value)
     }
 
@@ -111,23 +110,34 @@ impl DatabaseFile {
     pub(super) fn fill_presence(&self, most: usize) -> bool {
         let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         let guard = self.database.read().unwrap_or_else(PoisonError::into_inner);
-        let filled = match guard.as_ref() {
-            Some(database) => self.presence.fill(database, most),
-            None => Ok(false),
+        let Some(database) = guard.as_ref() else {
+            return false;
         };
-        filled.unwrap_or_else(|error| {
-            tracing::error!(%error, "the store cannot be read; look-ups will be slower");
-            false
-        })
+        let fill = || self.presence.fill(database, &self.memory().newcomers, most);
+        // Every recipient's page is read here, and some damage makes the database panic. That would
+        // end all writing, while without the filter only whoever is on such a page is lost.
+        let error = match panic::catch_unwind(AssertUnwindSafe(fill)) {
+            Ok(Ok(is_more)) => return is_more,
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => "its pages are damaged".to_owned(),
+        };
+        tracing::error!(
+            error,
+            "the store cannot be read to its end; see that its disk works, or restore the file from a backup"
+        );
+        false
     }
 
     /// Opens the file again after a failure, and says whether it could: a database stays closed to
     /// writes after one failed, but disks that were full get room.
     pub(super) fn reopen(&self) -> bool {
+        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         let mut database = self
             .database
             .write()
             .unwrap_or_else(PoisonError::into_inner);
+        // It may hold on to the old one, and the new one may not be the same.
+        self.presence.clear();
         // The lock on the file belongs to the old one.
         drop(database.take());
         // Never `create`: a file that is gone must not come back empty and look like ours.
@@ -141,7 +151,7 @@ impl DatabaseFile {
         });
         match loaded {
             Ok((open, memory)) => {
-                self.remember(memory);
+                *self.memory_mut() = memory;
                 *database = Some(open);
                 true
             }
@@ -155,15 +165,9 @@ impl DatabaseFile {
     fn load(&self) -> Result<(), redb::Error> {
         let guard = self.database.read().unwrap_or_else(PoisonError::into_inner);
         if let Some(database) = guard.as_ref() {
-            self.remember(Memory::load(database)?);
+            *self.memory_mut() = Memory::load(database)?;
         }
         Ok(())
-    }
-
-    /// The file was opened.
-    fn remember(&self, memory: Memory) {
-        self.presence.begin(&memory.newcomers);
-        *self.memory_mut() = memory;
     }
 
     fn memory(&self) -> RwLockReadGuard<'_, Memory> {

@@ -154,9 +154,16 @@ impl Store for EmbeddedStore {
         keys: &'a [RecipientKey],
     ) -> BoxFuture<'a, Vec<Finding>> {
         Box::pin(async move {
-            match self.answer(|transaction| tables::look_up(transaction, tenant, keys).map(Ok)) {
-                Ok(findings) => {
-                    self.alarm.clear();
+            let answer = self.answer(|reading| {
+                let findings = tables::look_up(reading, tenant, keys)?;
+                Ok(Ok((findings, reading.has_begun())))
+            });
+            match answer {
+                Ok((findings, was_read)) => {
+                    // What memory answers says nothing about the file.
+                    if was_read {
+                        self.alarm.clear();
+                    }
                     findings
                 }
                 Err(error) => {
@@ -307,7 +314,7 @@ impl Store for EmbeddedStore {
     }
 
     fn health(&self) -> BoxFuture<'_, Result<(), StoreError>> {
-        // What memory answers says nothing about the file.
+        // Not from memory alone: a database that failed to read or write says so.
         Box::pin(
             async move { self.answer(|reading| reading.open_table(tables::META).map(|_| Ok(()))) },
         )

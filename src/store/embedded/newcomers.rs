@@ -100,14 +100,8 @@ impl Newcomers {
     }
 
     /// Those who wait.
-    pub(super) fn ids(&self) -> impl Iterator<Item = &Id> {
+    pub(super) fn ids(&self) -> impl ExactSizeIterator<Item = &Id> {
         self.waiting.keys()
-    }
-
-    /// How many recipients there are, the settled ones too.
-    pub(super) fn count(&self) -> u64 {
-        // Numbers count up from nought, and none is given back.
-        self.end
     }
 
     /// Takes over what a transaction changed that is on the disk.

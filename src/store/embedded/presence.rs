@@ -3,27 +3,29 @@
 //! Almost nobody who is looked up is on record, and to find that out in the file takes a page, the
 //! more often from the disk the more recipients there are. So everybody on record is in a Bloom
 //! filter as well: whom it does not hold, nothing is known of, and the file need not be asked. It
-//! takes a few others, at most one in a hundred, for somebody on record; the file knows better.
+//! takes a few others for somebody on record; the file knows better.
 //!
 //! It must hold everybody from the moment they can be found in the file, so they are added before
 //! their transaction ends; one that fails leaves some too many, never one too few. Whoever is on
-//! record when the file is opened is added by the writer, a piece between two transactions. Until
-//! all are in, the file is asked as if there were no filter. Likewise when they become too many: a
-//! larger filter is filled beside the one in use.
+//! record when the file is opened is added by the writer, a piece between two transactions, and
+//! until all are in, the file is asked for everybody. When they become too many for a filter, a
+//! larger one is filled in the same way beside it, and the old one serves until that is full.
 
-use std::ops::Bound;
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Instant;
 
 use fastbloom::AtomicBloomFilter;
-use redb::{Database, ReadTransaction, ReadableDatabase};
+use redb::{Database, Range, ReadableDatabase, ReadableTableMetadata, StorageError};
 
 use super::newcomers::Newcomers;
 use super::recipients::{Id, RECIPIENTS, key_part};
 use crate::suppression::RecipientKey;
 
-/// The share of those not on record who are taken for somebody who is, once a filter is full. With
-/// this one it has 1.2 octets for each recipient it has room for.
+/// The share of those not on record who are taken for somebody who is, once a filter is full; it
+/// then has 1.2 octets for each. A filter that was just filled is half full, and takes one in some
+/// thousand.
 const FALSE_POSITIVES: f64 = 0.01;
 
 /// The least recipients a filter has room for; few in unit tests, so that it has to grow.
@@ -33,11 +35,23 @@ const LEAST_ROOM: u64 = if cfg!(test) { 4 } else { 65_536 };
 const MOST_ROOM: u64 = 1 << 30;
 
 /// Who is on record, as far as memory knows.
+///
+/// Locks are taken in the order of the fields.
 #[derive(Debug, Default)]
 pub(super) struct Presence {
+    stage: Mutex<Stage>,
     /// Holds everybody on record; none until the first is filled.
     complete: RwLock<Option<Filter>>,
-    filling: Mutex<Option<Filling>>,
+}
+
+#[derive(Debug, Default)]
+enum Stage {
+    /// Nothing is filled.
+    #[default]
+    Rest,
+    Filling(Box<Filling>),
+    /// The file cannot be read to its end: nothing is filled until the next start.
+    GivenUp,
 }
 
 #[derive(Debug)]
@@ -45,13 +59,18 @@ struct Filter {
     keys: AtomicBloomFilter,
     /// For how many recipients.
     room: u64,
+    /// How many were added.
+    held: AtomicU64,
 }
 
 /// A filter that does not hold everybody yet.
-#[derive(Debug)]
 struct Filling {
     filter: Filter,
-    /// Everybody up to this row is in.
+    /// Those who are settled, as the file was when the filling began: whoever comes later is added
+    /// by their transaction.
+    rows: Range<'static, &'static Id, u64>,
+    /// How many rows there must be still.
+    left: u64,
     last: Option<Id>,
     began: Instant,
 }
@@ -64,15 +83,21 @@ impl Filter {
         Self {
             keys: AtomicBloomFilter::with_false_pos(FALSE_POSITIVES).expected_items(items),
             room,
+            held: AtomicU64::new(0),
         }
     }
 
     fn add(&self, id: &Id) {
         self.keys.insert(key_part(id));
+        self.held.fetch_add(1, Ordering::Relaxed);
     }
 
     fn lacks(&self, key: &RecipientKey) -> bool {
         !self.keys.contains(key.as_bytes().as_slice())
+    }
+
+    fn is_full(&self) -> bool {
+        (self.room..MOST_ROOM).contains(&self.held.load(Ordering::Relaxed))
     }
 }
 
@@ -92,7 +117,7 @@ impl Presence {
 
     /// Adds a recipient whose transaction has not ended.
     pub(super) fn add(&self, id: &Id) {
-        if let Some(filling) = self.filling().as_ref() {
+        if let Stage::Filling(filling) = &*self.stage() {
             filling.filter.add(id);
         }
         let complete = self.complete.read().unwrap_or_else(PoisonError::into_inner);
@@ -101,36 +126,38 @@ impl Presence {
         }
     }
 
-    /// Knows nobody, and begins to fill: the file was opened.
-    pub(super) fn begin(&self, newcomers: &Newcomers) {
-        *self.filling() = Some(Filling::begin(newcomers));
-        *self
-            .complete
-            .write()
-            .unwrap_or_else(PoisonError::into_inner) = None;
-    }
-
-    /// Begins to fill a larger filter if the one in use is full.
-    pub(super) fn grow(&self, newcomers: &Newcomers) {
-        let mut filling = self.filling();
-        let complete = self.complete.read().unwrap_or_else(PoisonError::into_inner);
-        let is_full = complete
-            .as_ref()
-            .is_some_and(|filter| (filter.room..MOST_ROOM).contains(&newcomers.count()));
-        if is_full && filling.is_none() {
-            *filling = Some(Filling::begin(newcomers));
+    /// Knows nobody, and lets go of the file.
+    pub(super) fn clear(&self) {
+        let mut stage = self.stage();
+        if !matches!(*stage, Stage::GivenUp) {
+            *stage = Stage::Rest;
         }
+        self.set_complete(None);
     }
 
-    /// Adds the next so many who are settled; whether there may be more. Nothing may be written
-    /// meanwhile. After an error no filter is filled any more.
-    pub(super) fn fill(&self, database: &Database, most: usize) -> Result<bool, redb::Error> {
-        let mut slot = self.filling();
-        let Some(mut filling) = slot.take() else {
-            return Ok(false);
+    /// Adds the next so many who are settled if a filter is needed, and a larger one when that is full;
+    /// whether there may be more. Nothing may be written meanwhile.
+    ///
+    /// # Errors
+    /// When the file cannot be read; then nothing is filled any more.
+    pub(super) fn fill(
+        &self,
+        database: &Database,
+        newcomers: &Newcomers,
+        most: usize,
+    ) -> Result<bool, redb::Error> {
+        let mut stage = self.stage();
+        // Whatever happens on the way, a panic too, what was broken off does not go on.
+        let mut filling = match std::mem::replace(&mut *stage, Stage::GivenUp) {
+            Stage::Filling(filling) => filling,
+            Stage::Rest if self.is_needed() => Box::new(Filling::begin(database, newcomers)?),
+            rest => {
+                *stage = rest;
+                return Ok(false);
+            }
         };
-        if filling.take(&database.begin_read()?, most)? == most {
-            *slot = Some(filling);
+        if filling.take(most)? {
+            *stage = Stage::Filling(filling);
             return Ok(true);
         }
         tracing::debug!(
@@ -138,50 +165,80 @@ impl Presence {
             octets = filling.filter.keys.num_bits() / 8,
             "who is on record is in memory"
         );
-        let mut complete = self
-            .complete
-            .write()
-            .unwrap_or_else(PoisonError::into_inner);
-        *complete = Some(filling.filter);
+        self.set_complete(Some(filling.filter));
+        *stage = Stage::Rest;
         Ok(false)
     }
 
-    fn filling(&self) -> MutexGuard<'_, Option<Filling>> {
-        self.filling.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Whether there is no filter, or a full one.
+    fn is_needed(&self) -> bool {
+        let complete = self.complete.read().unwrap_or_else(PoisonError::into_inner);
+        complete.as_ref().is_none_or(Filter::is_full)
+    }
+
+    fn set_complete(&self, filter: Option<Filter>) {
+        *self
+            .complete
+            .write()
+            .unwrap_or_else(PoisonError::into_inner) = filter;
+    }
+
+    fn stage(&self) -> MutexGuard<'_, Stage> {
+        self.stage.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Filling {
-    /// Newcomers are added here: they may be settled below the row where the filling is.
-    fn begin(newcomers: &Newcomers) -> Self {
-        let filter = Filter::twice(newcomers.count());
+    /// With the newcomers in it, who have no row.
+    fn begin(database: &Database, newcomers: &Newcomers) -> Result<Self, redb::Error> {
+        let recipients = database.begin_read()?.open_table(RECIPIENTS)?;
+        let left = recipients.len()?;
+        let filter = Filter::twice(left.saturating_add(newcomers.ids().len() as u64));
         for id in newcomers.ids() {
             filter.add(id);
         }
-        Self {
+        Ok(Self {
             filter,
+            rows: recipients.range::<&Id>(..)?,
+            left,
             last: None,
             began: Instant::now(),
-        }
+        })
     }
 
-    /// Adds the next so many rows; how many there were.
-    fn take(&mut self, transaction: &ReadTransaction, most: usize) -> Result<usize, redb::Error> {
-        let recipients = transaction.open_table(RECIPIENTS)?;
-        let from = self.last.as_ref().map_or(Bound::Unbounded, Bound::Excluded);
-        let mut last = None;
-        let mut count = 0;
-        for row in recipients
-            .range::<&Id>((from, Bound::Unbounded))?
-            .take(most)
-        {
-            let (id, _) = row?;
-            let id = *id.value();
+    /// Adds the next so many rows; whether there are more.
+    ///
+    /// The rows must be as many as the table says, and in their order: in a damaged file some could be
+    /// passed over, and who is in them would be a stranger.
+    fn take(&mut self, most: usize) -> Result<bool, redb::Error> {
+        for _ in 0..most {
+            let Some(row) = self.rows.next() else {
+                if self.left == 0 {
+                    return Ok(false);
+                }
+                return Err(damaged("recipients are missing"));
+            };
+            let id = *row?.0.value();
+            if self.left == 0 || self.last.is_some_and(|last| last >= id) {
+                return Err(damaged("recipients are out of their order"));
+            }
             self.filter.add(&id);
-            last = Some(id);
-            count += 1;
+            self.left -= 1;
+            self.last = Some(id);
         }
-        self.last = last.or(self.last);
-        Ok(count)
+        Ok(true)
     }
+}
+
+impl fmt::Debug for Filling {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Filling")
+            .field("filter", &self.filter)
+            .field("left", &self.left)
+            .finish_non_exhaustive()
+    }
+}
+
+fn damaged(what: &str) -> redb::Error {
+    StorageError::Corrupted(what.to_owned()).into()
 }

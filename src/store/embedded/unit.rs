@@ -56,6 +56,11 @@ impl<'f> Reading<'f> {
         self.presence
     }
 
+    /// Whether the file was asked.
+    pub(super) fn has_begun(&self) -> bool {
+        self.transaction.get().is_some()
+    }
+
     /// A table as it is in this transaction.
     pub(super) fn open_table<K: Key + 'static, V: Value + 'static>(
         &self,
@@ -86,13 +91,13 @@ impl<'f> Writing<'f> {
         }
     }
 
+    pub(super) fn presence(&self) -> &'f Presence {
+        self.presence
+    }
+
     /// The newcomers before this transaction.
     pub(super) fn newcomers(&self) -> &Newcomers {
         &self.memory.newcomers
-    }
-
-    pub(super) fn presence(&self) -> &'f Presence {
-        self.presence
     }
 
     /// What this transaction changes about them.

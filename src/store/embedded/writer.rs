@@ -20,8 +20,8 @@ const BATCH_LIMIT: usize = 256;
 const QUEUE_LIMIT: usize = 1024;
 
 /// Rows that are read at once for the [`Presence`](super::presence::Presence); few in unit tests, so
-/// that it takes several times. Whoever writes waits for that, a few milliseconds at most, and when
-/// lists are imported it must be more than what one transaction adds.
+/// that it takes several times. Whoever writes waits for that, a millisecond or two, or for the disk;
+/// and when lists are imported it must be more than what one transaction adds.
 const PIECE: usize = if cfg!(test) { 2 } else { 4096 };
 
 /// How long to wait before a file that cannot be opened again is tried again.

@@ -7,13 +7,14 @@ use super::super::recipients::RECIPIENTS;
 use super::*;
 use crate::store::ledger::Guess;
 
-/// Keys that lie anywhere, as hashes do.
-pub(super) fn far_key(number: u64) -> RecipientKey {
-    let hash = u128::from(number + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15_F39C_C060_5CED_C835);
+/// Keys that lie anywhere, as hashes do, and are others for each tenant.
+pub(super) fn far_key(tenant: &Tenant, number: u64) -> RecipientKey {
+    let number = 2 * number + u64::from(tenant.as_str() == "other") + 1;
+    let hash = u128::from(number).wrapping_mul(0x9E37_79B9_7F4A_7C15_F39C_C060_5CED_C835);
     RecipientKey::from_bytes(hash.to_be_bytes())
 }
 
-fn tenants() -> [Tenant; 2] {
+pub(super) fn tenants() -> [Tenant; 2] {
     [tenant(), Tenant::new("other").unwrap()]
 }
 
@@ -85,7 +86,7 @@ impl Model {
                 let failed = self.store().file.write(|writing| {
                     recipients::Register::open(writing)?.add(
                         &tenant(),
-                        &far_key(1 << 40),
+                        &far_key(&tenant(), 1 << 40),
                         1 << 40,
                     )?;
                     Err::<(), _>(redb::Error::Io(std::io::Error::other("no room")))
@@ -103,7 +104,9 @@ impl Model {
         for tenant in tenants() {
             self.events += 1;
             let number = self.events;
-            let events = which.clone().map(|which| (far_key(which), event(number)));
+            let events = which
+                .clone()
+                .map(|which| (far_key(&tenant, which), event(number)));
             let done = ledger.record_many(&tenant, events.collect(), Guess::Unknown);
             assert!(done.await.outcomes.iter().all(Result::is_ok));
         }
@@ -113,18 +116,24 @@ impl Model {
     }
 
     /// Everybody on record.
-    pub(super) fn keys(&self) -> impl Iterator<Item = RecipientKey> {
-        (0..self.versions.len() as u64).map(far_key)
+    pub(super) fn keys(&self, tenant: &Tenant) -> Vec<RecipientKey> {
+        let all = 0..self.versions.len() as u64;
+        all.map(|which| far_key(tenant, which)).collect()
     }
 
     pub(super) async fn check(&self) {
         let count = self.versions.len() as u64;
-        let keys: Vec<_> = self.keys().collect();
         for tenant in tenants() {
+            let keys = self.keys(&tenant);
             let read = self.store().read_many(&tenant, &keys).await.unwrap();
             let versions: Vec<_> = read.into_iter().map(|read| read.unwrap().version).collect();
             assert_eq!(versions, self.versions);
-            let strangers = [far_key(count), far_key(1 << 40)];
+            let found = self.store().look_up(&tenant, &keys).await;
+            assert!(
+                found.iter().all(|it| matches!(it, Finding::Known(_))),
+                "{found:?}"
+            );
+            let strangers = [count, 1 << 40].map(|which| far_key(&tenant, which));
             let findings = self.store().look_up(&tenant, &strangers).await;
             assert_eq!(findings, [Finding::Clear, Finding::Clear]);
         }

@@ -24,7 +24,7 @@ use super::recipients::{Id, RECIPIENTS, key_part};
 use crate::suppression::RecipientKey;
 
 /// The share of those not on record who are taken for somebody who is, once a filter is full; it
-/// then has 1.2 octets for each. A filter that was just filled is half full, and takes one in some
+/// then has 1.2 octets for each. A filter that was just filled is half full, and takes one in four
 /// thousand.
 const FALSE_POSITIVES: f64 = 0.01;
 

@@ -82,14 +82,20 @@ impl RedisStore {
         commands.cmd("HSTRLEN").arg(&name).arg(LABEL_TEXT);
         commands.cmd("HGET").arg(&name).arg(LABEL_TEXT);
         let found = self.checked(&commands, self.write_timeout()).await?;
-        let [length, text] = found.as_slice() else {
-            return Err(replies::unexpected());
-        };
-        match (replies::number(length)?, label_text(text)?) {
-            (0, None) => Ok(None),
-            (_, None) => Err(too_long()),
-            (_, text) => Ok(text),
-        }
+        read_text(&found)
+    }
+}
+
+/// The text in the replies to `HSTRLEN` and `HGET`.
+fn read_text(found: &[Value]) -> Result<Option<String>, StoreError> {
+    let [length, text] = found else {
+        return Err(replies::unexpected());
+    };
+    match (replies::number(length)?, label_text(text)?) {
+        // There is none, or its time was over between the two.
+        (length, None) if length <= codec::VALUE_LIMIT as u64 => Ok(None),
+        (_, None) => Err(too_long()),
+        (_, text) => Ok(text),
     }
 }
 
@@ -117,4 +123,23 @@ pub(super) fn label_name(tenant: &Tenant, tag: u32) -> String {
 fn milliseconds(keep: Duration) -> String {
     let keep = keep.clamp(Duration::from_millis(1), REMEMBER_LIMIT);
     keep.as_millis().to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_label_that_ends_while_it_is_read_is_gone_and_not_too_long() {
+        let limit = i64::try_from(codec::VALUE_LIMIT).unwrap();
+        for length in [0, 6, limit] {
+            let read = read_text(&[Value::Int(length), Value::Nil]);
+            assert_eq!(read.unwrap(), None, "{length}");
+        }
+        let read = read_text(&[Value::Int(limit + 1), Value::Nil]);
+        assert!(matches!(read, Err(StoreError::Corrupt(_))), "{read:?}");
+        let text = Value::BulkString(b"spring".to_vec());
+        let read = read_text(&[Value::Int(6), text]);
+        assert_eq!(read.unwrap().as_deref(), Some("spring"));
+    }
 }

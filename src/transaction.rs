@@ -197,7 +197,7 @@ impl Transaction {
             return true;
         }
         let decides = |recipient: &Recipient| match &recipient.finding {
-            Finding::Known(record) => record.has_header_scopes() || self.stream.consent_required,
+            Finding::Known(known) => known.has_header_scopes() || self.stream.consent_required,
             Finding::Clear => self.stream.consent_required,
             Finding::Unavailable => false,
         };

@@ -46,7 +46,7 @@ fn verdicts(criterion: &mut Criterion) {
         list: Scope::list("news.example.org").ok(),
         topic: Scope::topic("offers").ok(),
     };
-    let known = Finding::Known(Box::new(samples::record()));
+    let known = Finding::known(&samples::record());
     let campaign = Stream::new("campaign", StreamClass::Campaign);
     let receipts = Stream::new("receipts", StreamClass::Transactional);
     for (name, finding, stream, scopes) in [
@@ -75,7 +75,7 @@ fn transactions(criterion: &mut Criterion) {
         sign: false,
         list_unsubscribe: false,
     });
-    let known = Finding::Known(Box::new(samples::record()));
+    let known = Finding::known(&samples::record());
     for (name, finding, number) in [
         ("1 recipient, clear", &Finding::Clear, 1),
         ("1 recipient, suppressed", &known, 1),

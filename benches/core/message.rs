@@ -130,7 +130,7 @@ impl Hop {
             keys: KeyMaker::new(b"a pepper to measure with"),
             signer: Signer::new([&b"a secret to measure with"[..]], month),
             policy: Arc::new(policy),
-            blocked: Finding::Known(Box::new(samples::record())),
+            blocked: Finding::known(&samples::record()),
             suppressed: load.suppressed,
             pieces: pieces(load),
             current: None,

@@ -87,7 +87,7 @@ async fn look(memory: &Memory, recipient: &Recipient) -> anyhow::Result<Option<L
         .map(|entry| entry.event)
         .find(|event| matches!(event.change, Change::Bounce { .. }))
         .map_or_else(String::new, |event| event.via);
-    let finding = Finding::Known(Box::new(record));
+    let finding = Finding::known(&record);
     let judgement = judge(
         &finding,
         stream,

@@ -269,7 +269,7 @@ impl Mailability {
     /// Judges a record for one stream, also for each list and topic that the record names.
     #[must_use]
     pub fn of(record: &Record, stream: &Stream, now: Timestamp) -> Self {
-        let finding = Finding::Known(Box::new(record.clone()));
+        let finding = Finding::known(record);
         let rule = |scopes: &MessageScopes| Ruling::from(judge(&finding, stream, scopes, now));
         let ruling = rule(&MessageScopes::default());
         let mut named: Vec<&Scope> = record

@@ -191,7 +191,7 @@ pub(crate) async fn findings_come_in_the_order_of_the_keys(fixture: &impl Fixtur
     let store = ready(fixture).await;
     let record = named("a@example.com");
     Write::new(1, 0, &record).to(&store).await.unwrap();
-    let known = Finding::Known(Box::new(record));
+    let known = Finding::known(&record);
     assert_eq!(
         store
             .look_up(&tenant(), &[key(2), key(1), key(3), key(1)])

@@ -7,9 +7,11 @@ pub mod key;
 pub mod policy;
 pub mod record;
 pub mod scope;
+pub mod standing;
 
 pub use event::{Applied, Change, Event, EventId, EventRules};
 pub use key::{KeyMaker, RecipientKey, Tenant};
 pub use policy::{Axis, Finding, Reason, Stream, StreamClass, Verdict, judge};
 pub use record::Record;
 pub use scope::Scope;
+pub use standing::Standing;

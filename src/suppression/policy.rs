@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::record::Record;
 use super::scope::Scope;
+use super::standing::Standing;
 use crate::mail::EnhancedStatus;
 use crate::timestamp::Timestamp;
 
@@ -18,10 +19,18 @@ use crate::timestamp::Timestamp;
 pub enum Finding {
     /// The store answered: nothing is known.
     Clear,
-    /// The store answered: this is known.
-    Known(Box<Record>),
+    /// The store answered: this is how they stand.
+    Known(Box<Standing>),
     /// The store did not answer, or with something that cannot be read (S1, S4).
     Unavailable,
+}
+
+impl Finding {
+    /// What a look-up tells that found this record.
+    #[must_use]
+    pub fn known(record: &Record) -> Self {
+        Self::Known(Box::new(record.into()))
+    }
 }
 
 /// What happens to one recipient.
@@ -203,8 +212,8 @@ pub fn judge(
 ) -> Judgement {
     match finding {
         Finding::Clear if !stream.consent_required => Judgement::clear(),
-        Finding::Clear => judge_record(&Record::default(), stream, scopes, now),
-        Finding::Known(record) => judge_record(record, stream, scopes, now),
+        Finding::Clear => judge_standing(&Standing::default(), stream, scopes, now),
+        Finding::Known(standing) => judge_standing(standing, stream, scopes, now),
         // Not an error: deferring delays everyone's mail, relaying may reach someone who asked us
         // to stop. Only the operator can choose between the two, and only for transactional mail (S1).
         Finding::Unavailable => Judgement {
@@ -219,13 +228,13 @@ pub fn judge(
     }
 }
 
-fn judge_record(
-    record: &Record,
+fn judge_standing(
+    standing: &Standing,
     stream: &Stream,
     scopes: &MessageScopes,
     now: Timestamp,
 ) -> Judgement {
-    let active = active_axes(record, stream, scopes, now);
+    let active = active_axes(standing, stream, scopes, now);
     let Some(blocking) = active.iter().find(|axis| axis.blocks) else {
         return Judgement {
             active: active.into_iter().map(|axis| axis.reason).collect(),
@@ -251,7 +260,7 @@ struct ActiveAxis {
 
 /// Every axis that is active, in the order of [`Reason`].
 fn active_axes(
-    record: &Record,
+    standing: &Standing,
     stream: &Stream,
     scopes: &MessageScopes,
     now: Timestamp,
@@ -266,10 +275,10 @@ fn active_axes(
             status,
         });
     };
-    if let Some(erased) = &record.erased {
-        add(Reason::Erased, honours(Axis::Erased), Some(erased.at), None);
+    if let Some(erased) = standing.erased {
+        add(Reason::Erased, honours(Axis::Erased), Some(erased), None);
     }
-    if let Some(hard) = record.hard.as_ref().filter(|hard| hard.count > 0) {
+    if let Some(hard) = &standing.hard {
         add(
             Reason::HardBounce,
             honours(Axis::HardBounce),
@@ -277,12 +286,12 @@ fn active_axes(
             hard.status,
         );
     }
-    if let Some(complaint) = &record.complaint {
+    if let Some(complaint) = &standing.complaint {
         let blocks = honours(Axis::Complaint)
             || (honours(Axis::OwnComplaint) && complaint.is_about(&stream.name));
         add(Reason::Complaint, blocks, Some(complaint.at), None);
     }
-    if let Some(block) = &record.do_not_email
+    if let Some(block) = &standing.do_not_email
         && block.until.is_none_or(|until| until > now)
     {
         add(
@@ -292,10 +301,10 @@ fn active_axes(
             None,
         );
     }
-    if let Some(since) = opted_out(record, stream, scopes) {
+    if let Some(since) = opted_out(standing, stream, scopes) {
         add(Reason::OptOut, honours(Axis::OptOut), Some(since), None);
     }
-    if let Some(soft) = record
+    if let Some(soft) = standing
         .soft
         .as_ref()
         .filter(|soft| soft.counted(stream.soft_window, now) >= stream.soft_limit)
@@ -307,26 +316,27 @@ fn active_axes(
             None,
         );
     }
-    if stream.consent_required && !opted_in(record, stream, scopes) {
+    if stream.consent_required && !opted_in(standing, stream, scopes) {
         add(Reason::NoConsent, true, None, None);
     }
     active
 }
 
 /// Since when the recipient is opted out of what this message is: the oldest opt-out that fits.
-fn opted_out(record: &Record, stream: &Stream, scopes: &MessageScopes) -> Option<Timestamp> {
-    record
+fn opted_out(standing: &Standing, stream: &Stream, scopes: &MessageScopes) -> Option<Timestamp> {
+    standing
         .opt_outs
         .iter()
         .filter(|(scope, _)| covers(scope, stream, scopes))
-        .map(|(_, consent)| consent.at)
+        .map(|(_, at)| *at)
         .min()
 }
 
-fn opted_in(record: &Record, stream: &Stream, scopes: &MessageScopes) -> bool {
-    record.opt_ins.keys().any(|scope| {
+fn opted_in(standing: &Standing, stream: &Stream, scopes: &MessageScopes) -> bool {
+    standing.opt_ins.iter().any(|scope| {
+        let is_out = || standing.opt_outs.iter().any(|(out, _)| out == scope);
         // An opt-in that was withdrawn again is history.
-        covers(scope, stream, scopes) && !record.opt_outs.contains_key(scope)
+        covers(scope, stream, scopes) && !is_out()
     })
 }
 

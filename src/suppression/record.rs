@@ -131,13 +131,22 @@ impl Bounces {
     /// How many count at this moment: all, or those of the window.
     #[must_use]
     pub fn counted(&self, window: Option<Duration>, now: Timestamp) -> u32 {
-        let Some(window) = window else {
-            return self.count;
-        };
-        let counts = |at: &&Timestamp| at.plus(window) > now;
-        let recent = self.recent.iter().filter(counts).count();
-        u32::try_from(recent).unwrap_or(u32::MAX)
+        counted(self.count, &self.recent, window, now)
     }
+}
+
+/// How many bounces count at this moment: all, or of the recent ones those of the window.
+pub(super) fn counted(
+    all: u32,
+    recent: &[Timestamp],
+    window: Option<Duration>,
+    now: Timestamp,
+) -> u32 {
+    let Some(window) = window else {
+        return all;
+    };
+    let counts = |at: &&Timestamp| at.plus(window) > now;
+    u32::try_from(recent.iter().filter(counts).count()).unwrap_or(u32::MAX)
 }
 
 /// A reset of bounces.
@@ -159,14 +168,4 @@ pub struct Erased {
     pub at: Timestamp,
     /// Who.
     pub by: String,
-}
-
-impl Record {
-    /// Whether a message's own headers could decide: there is an opt-out of a list or a topic.
-    #[must_use]
-    pub fn has_header_scopes(&self) -> bool {
-        self.opt_outs
-            .keys()
-            .any(|scope| matches!(scope, Scope::List(_) | Scope::Topic(_)))
-    }
 }

@@ -42,11 +42,11 @@ fn known(change: Change) -> Finding {
         address: None,
         change,
     };
-    Finding::Known(Box::new(
-        event
+    Finding::known(
+        &event
             .apply(&Record::default(), &EventRules::default())
             .record,
-    ))
+    )
 }
 
 fn opted_out(scope: &str) -> Finding {

@@ -122,7 +122,7 @@ pub(super) fn look_up(
                 return Ok(Finding::Clear);
             };
             Ok(match record(&records, number)? {
-                Ok(read) => Finding::Known(Box::new(read.record)),
+                Ok(read) => Finding::known(&read.record),
                 Err(error) => {
                     tracing::error!(%tenant, %key, %error, "a record cannot be read");
                     Finding::Unavailable

@@ -14,7 +14,7 @@ pub(super) type Pair<'a> = (&'a [u8], &'a [u8]);
 pub(super) fn finding(tenant: &Tenant, key: &RecipientKey, reply: &Value) -> Finding {
     match record(reply) {
         Ok(Versioned { version: 0, .. }) => Finding::Clear,
-        Ok(read) => Finding::Known(Box::new(read.record)),
+        Ok(read) => Finding::known(&read.record),
         Err(error) => {
             tracing::error!(%tenant, %key, %error, "a record cannot be read");
             Finding::Unavailable

@@ -59,12 +59,7 @@ fn blocked() -> Change {
 }
 
 fn reason(record: &Record, stream: &Stream, scopes: &MessageScopes) -> Option<Reason> {
-    let judgement = judge(
-        &Finding::Known(Box::new(record.clone())),
-        stream,
-        scopes,
-        NOW,
-    );
+    let judgement = judge(&Finding::known(record), stream, scopes, NOW);
     assert_eq!(
         judgement.verdict == Verdict::Reject,
         judgement.reason.is_some()
@@ -151,7 +146,7 @@ fn the_first_of_several_reasons_is_reported_and_all_are_told() {
         bounced(BounceKind::Hard),
     ]);
     let judgement = judge(
-        &Finding::Known(Box::new(record)),
+        &Finding::known(&record),
         &Stream::new("s", StreamClass::Campaign),
         &MessageScopes::default(),
         NOW,
@@ -172,7 +167,7 @@ fn the_first_of_several_reasons_is_reported_and_all_are_told() {
 fn a_personal_stream_reports_what_it_does_not_block() {
     let record = changed(&[bounced(BounceKind::Hard)]);
     let judgement = judge(
-        &Finding::Known(Box::new(record)),
+        &Finding::known(&record),
         &Stream::new("s", StreamClass::Personal),
         &MessageScopes::default(),
         NOW,
@@ -312,7 +307,7 @@ fn soft_bounces_out_of_the_window_block_no_more() {
     }
     let mut stream = Stream::new("campaign", StreamClass::Campaign);
     stream.soft_window = rules.soft_window;
-    let finding = Finding::Known(Box::new(record));
+    let finding = Finding::known(&record);
     let verdict_at = |second: u64| {
         let now = Timestamp::from_millis(second * 1000);
         judge(&finding, &stream, &MessageScopes::default(), now).verdict

@@ -3,12 +3,15 @@
 //! Reading is strict. A field that is not known may be an axis that blocks, written by a newer
 //! program, so a record that holds one cannot be read and is never "not suppressed" (S4).
 
+mod object;
+
 use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+pub(super) use self::object::{decode_object, encode_object};
 use super::{HistoryEntry, StoreError, Versioned};
 use crate::suppression::{RecipientKey, Record, Scope};
 
@@ -111,24 +114,6 @@ where
         return Err(CodecError::of(VERSION, "is missing"));
     }
     Ok(read)
-}
-
-/// All fields as one JSON object, for a store that knows values only.
-///
-/// # Errors
-/// Never for what [`encode`] made.
-pub(super) fn encode_object(fields: Vec<Field>) -> Result<Vec<u8>, CodecError> {
-    let object: BTreeMap<String, String> = fields.into_iter().collect();
-    serde_json::to_vec(&object).map_err(|error| CodecError(error.to_string()))
-}
-
-/// The fields in such an object.
-///
-/// # Errors
-/// When the value is anything else.
-pub(super) fn decode_object(value: &[u8]) -> Result<BTreeMap<String, String>, CodecError> {
-    serde_json::from_slice(value)
-        .map_err(|error| CodecError::of("record", Unreadable::from(&error)))
 }
 
 /// A value as it is kept.

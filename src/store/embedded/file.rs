@@ -11,8 +11,8 @@ use std::sync::{Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use redb::{Builder, Database, DatabaseError, Durability, StorageError};
 
 use super::super::StoreError;
+use super::filling::Filling;
 use super::memory::{Memory, Update};
-use super::presence::Presence;
 use super::unit::{Reading, Writing};
 use super::{OpenError, tables, unavailable};
 
@@ -23,9 +23,8 @@ pub(super) struct DatabaseFile {
     cache_limit: usize,
     database: RwLock<Option<Database>>,
     memory: RwLock<Memory>,
-    presence: Presence,
-    /// Held while something is written, until the memory is as the file is.
-    turn: Mutex<()>,
+    /// Held while something is written, until the memory is as the file is, or is filled.
+    turn: Mutex<Filling>,
 }
 
 impl DatabaseFile {
@@ -50,7 +49,6 @@ impl DatabaseFile {
             cache_limit,
             database: RwLock::new(Some(database)),
             memory: RwLock::default(),
-            presence: Presence::default(),
             turn: Mutex::default(),
         };
         this.write(|writing| tables::create(writing))
@@ -70,7 +68,7 @@ impl DatabaseFile {
             .try_read()
             .map_err(|_| unavailable("the file is being opened again"))?;
         let database = guard.as_ref().ok_or_else(|| self.closed())?;
-        let reading = Reading::new(self.memory(), &self.presence, database);
+        let reading = Reading::new(self.memory(), database);
         read(&reading).map_err(unavailable)
     }
 
@@ -97,26 +95,22 @@ impl DatabaseFile {
     ) -> Result<(T, Update), redb::Error> {
         let mut transaction = database.begin_write()?;
         transaction.set_durability(Durability::Immediate)?;
-        let writing = Writing::new(self.memory(), &self.presence, transaction);
+        let writing = Writing::new(self.memory(), transaction);
         let value = write(&writing)?;
-        let (transaction, newcomers) = writing.into_parts();
-        let update = Update::of(&transaction, newcomers)?;
-        transaction.commit()?;
-        Ok((value, update))
+        Ok((value, writing.commit()?))
     }
 
-    /// Adds so many of those on record to the [`Presence`] if they are not all in it; whether there
-    /// may be more.
-    pub(super) fn fill_presence(&self, most: usize) -> bool {
-        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+    /// Brings so many rows into memory if they are not all there; whether there may be more.
+    pub(super) fn fill(&self, most: usize) -> bool {
+        let mut filling = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         let guard = self.database.read().unwrap_or_else(PoisonError::into_inner);
         let Some(database) = guard.as_ref() else {
             return false;
         };
-        let fill = || self.presence.fill(database, &self.memory().newcomers, most);
-        // Every recipient's page is read here, and some damage makes the database panic. That would
-        // end all writing, while without the filter only whoever is on such a page is lost.
-        let error = match panic::catch_unwind(AssertUnwindSafe(fill)) {
+        let step = || filling.step(database, &self.memory, most);
+        // All pages are read here, and some damage makes the database panic. That would end all
+        // writing, while as long as the file is asked only whoever is on such a page is lost.
+        let error = match panic::catch_unwind(AssertUnwindSafe(step)) {
             Ok(Ok(is_more)) => return is_more,
             Ok(Err(error)) => error.to_string(),
             Err(_) => "its pages are damaged".to_owned(),
@@ -131,13 +125,13 @@ impl DatabaseFile {
     /// Opens the file again after a failure, and says whether it could: a database stays closed to
     /// writes after one failed, but disks that were full get room.
     pub(super) fn reopen(&self) -> bool {
-        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut filling = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         let mut database = self
             .database
             .write()
             .unwrap_or_else(PoisonError::into_inner);
         // It may hold on to the old one, and the new one may not be the same.
-        self.presence.clear();
+        filling.restart();
         // The lock on the file belongs to the old one.
         drop(database.take());
         // Never `create`: a file that is gone must not come back empty and look like ours.

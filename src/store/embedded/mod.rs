@@ -4,12 +4,14 @@
 //! into one transaction, so that many of them share one sync of the disk.
 
 mod file;
+mod filling;
+mod index;
 mod lessons;
 mod memory;
 mod newcomers;
-mod presence;
 mod recipients;
 mod returns;
+mod standings;
 mod tables;
 mod unit;
 mod writer;

@@ -8,7 +8,7 @@
 
 use std::collections::HashMap;
 
-use redb::{ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction};
+use redb::{ReadTransaction, ReadableTable, TableDefinition, WriteTransaction};
 
 use super::recipients::{Id, RECIPIENTS};
 use super::unit::Writing;
@@ -66,8 +66,7 @@ pub(super) struct Changes {
 
 impl Newcomers {
     /// Those who wait in the file, and the round where it was.
-    pub(super) fn load(database: &impl ReadableDatabase) -> Result<Self, redb::Error> {
-        let transaction: ReadTransaction = database.begin_read()?;
+    pub(super) fn load(transaction: &ReadTransaction) -> Result<Self, redb::Error> {
         let mark = transaction.open_table(ROUND)?.get(())?;
         let (settled, end, last) = mark.map_or((0, 0, Id::default()), |mark| {
             let (settled, end, last) = mark.value();
@@ -99,9 +98,9 @@ impl Newcomers {
         self.waiting.get(id).copied()
     }
 
-    /// Those who wait.
-    pub(super) fn ids(&self) -> impl ExactSizeIterator<Item = &Id> {
-        self.waiting.keys()
+    /// Those who wait, with their numbers.
+    pub(super) fn all(&self) -> impl Iterator<Item = (&Id, u64)> {
+        self.waiting.iter().map(|(id, number)| (id, *number))
     }
 
     /// Takes over what a transaction changed that is on the disk.
@@ -172,6 +171,11 @@ impl Changes {
         self.added.get(id).copied()
     }
 
+    /// Those who were added, with their numbers.
+    pub(super) fn added(&self) -> impl Iterator<Item = (&Id, u64)> {
+        self.added.iter().map(|(id, number)| (id, *number))
+    }
+
     pub(super) fn add(&mut self, id: Id, number: u64) {
         self.added.insert(id, number);
     }
@@ -180,14 +184,14 @@ impl Changes {
 /// Settles some while more than the limit wait, at most so many, and as many rows of settled ones go.
 pub(super) fn settle(writing: &Writing<'_>, most: usize) -> Result<(), redb::Error> {
     let newcomers = writing.newcomers();
-    let mut changes = writing.changes();
+    let changes = &mut writing.changes().newcomers;
     let count = newcomers.waiting.len() + changes.added.len();
     let many = count.saturating_sub(LIMIT).min(most);
     if many > 0 {
         if newcomers.round.next(1).is_empty() {
             changes.round = Some(newcomers.new_round());
         }
-        changes.settled = newcomers.settle(writing, &changes, many)?;
+        changes.settled = newcomers.settle(writing, changes, many)?;
     }
     let mut table = writing.open_table(WAITING)?;
     let first = table.first()?.map(|(number, _)| number.value());

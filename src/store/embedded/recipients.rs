@@ -3,17 +3,18 @@
 //!
 //! Keys are hashes, so rows under keys would go all over the file: each new recipient would change
 //! a page of every table. Numbers count up, so rows of new recipients are appended. Only one small
-//! row, from key to number, goes anywhere, and even that waits (see [`Newcomers`]). It is also all
-//! that is read for somebody who is not on record.
+//! row, from key to number, goes anywhere, and even that waits (see
+//! [`Newcomers`](super::newcomers::Newcomers)).
 
+use std::collections::HashMap;
 use std::io;
 
 use redb::{
-    ReadOnlyTable, ReadableTable, ReadableTableMetadata, Table, TableDefinition, WriteTransaction,
+    ReadOnlyTable, ReadTransaction, ReadableTable, ReadableTableMetadata, StorageError, Table,
+    TableDefinition, WriteTransaction,
 };
 
-use super::newcomers::Newcomers;
-use super::presence::Presence;
+use super::memory::Memory;
 use super::unit::{Reading, Writing};
 use crate::suppression::{RecipientKey, Tenant};
 
@@ -32,33 +33,49 @@ pub(super) fn create(transaction: &WriteTransaction) -> Result<(), redb::Error> 
     Ok(())
 }
 
+/// The number of each tenant.
+pub(super) type Tenants = HashMap<Tenant, u32>;
+
+/// All tenants of the file.
+pub(super) fn load_tenants(transaction: &ReadTransaction) -> Result<Tenants, redb::Error> {
+    let rows = transaction.open_table(TENANTS)?;
+    let mut tenants = Tenants::new();
+    for row in rows.iter()? {
+        let (name, number) = row?;
+        let tenant = Tenant::new(name.value())
+            .map_err(|error| StorageError::Corrupted(format!("a tenant: {error}")))?;
+        tenants.insert(tenant, number.value());
+    }
+    Ok(tenants)
+}
+
 /// The recipients of one tenant, to be read.
 pub(super) struct Known<'r> {
     /// None where nothing is known of anybody.
     tenant: Option<u32>,
-    newcomers: &'r Newcomers,
-    presence: &'r Presence,
+    memory: &'r Memory,
     recipients: ReadOnlyTable<&'static Id, u64>,
 }
 
 impl<'r> Known<'r> {
     pub(super) fn open(reading: &'r Reading<'_>, tenant: &Tenant) -> Result<Self, redb::Error> {
-        let tenants = reading.open_table(TENANTS)?;
+        let memory = reading.memory();
         Ok(Self {
-            tenant: tenants.get(tenant.as_str())?.map(|number| number.value()),
-            newcomers: &reading.memory().newcomers,
-            presence: reading.presence(),
+            tenant: memory.tenants.get(tenant).copied(),
+            memory,
             recipients: reading.open_table(RECIPIENTS)?,
         })
     }
 
     /// The number of a recipient, if anything is known of them.
     pub(super) fn number(&self, key: &RecipientKey) -> Result<Option<u64>, redb::Error> {
-        let Some(tenant) = self.tenant.filter(|_| !self.presence.is_stranger(key)) else {
+        let Some(id) = self.tenant.map(|tenant| id(tenant, key)) else {
             return Ok(None);
         };
-        let id = id(tenant, key);
-        if let Some(number) = self.newcomers.number(&id) {
+        if self.memory.index.is_stranger(&id) {
+            return Ok(None);
+        }
+        if let Some(number) = self.memory.newcomers.number(&id) {
             return Ok(Some(number));
         }
         Ok(self.recipients.get(&id)?.map(|number| number.value()))
@@ -86,18 +103,22 @@ impl<'t> Register<'t> {
         })
     }
 
+    pub(super) fn writing(&self) -> &'t Writing<'t> {
+        self.writing
+    }
+
     /// The number of a recipient, if anything is known of them.
     pub(super) fn number(
         &mut self,
         tenant: &Tenant,
         key: &RecipientKey,
     ) -> Result<Option<u64>, redb::Error> {
-        if self.writing.presence().is_stranger(key) {
-            return Ok(None);
-        }
         let id = id(self.tenant(tenant)?, key);
         if let Some(number) = self.writing.newcomer(&id) {
             return Ok(Some(number));
+        }
+        if self.writing.memory().index.is_stranger(&id) {
+            return Ok(None);
         }
         Ok(self.recipients.get(&id)?.map(|number| number.value()))
     }
@@ -133,6 +154,7 @@ impl<'t> Register<'t> {
                 let number = u32::try_from(self.tenants.len()?)
                     .map_err(|_| redb::Error::Io(io::Error::other("too many tenants")))?;
                 self.tenants.insert(tenant.as_str(), number)?;
+                self.writing.add_tenant(tenant.clone(), number);
                 number
             }
         };
@@ -141,12 +163,7 @@ impl<'t> Register<'t> {
     }
 }
 
-/// The key in an id.
-pub(super) fn key_part(id: &Id) -> &[u8] {
-    &id[4..]
-}
-
-fn id(tenant: u32, key: &RecipientKey) -> Id {
+pub(super) fn id(tenant: u32, key: &RecipientKey) -> Id {
     let mut id = [0; 20];
     id[..4].copy_from_slice(&tenant.to_be_bytes());
     id[4..].copy_from_slice(key.as_bytes());

@@ -3,18 +3,19 @@
 use std::ops::RangeInclusive;
 
 use redb::{
-    ReadTransaction, ReadableDatabase, ReadableTable, Table, TableDefinition, TableError,
-    WriteTransaction,
+    ReadOnlyTable, ReadTransaction, ReadableDatabase, ReadableTable, Table, TableDefinition,
+    TableError, WriteTransaction,
 };
 
 use super::super::codec;
 use super::super::{
     Commit, CommitOutcome, HISTORY_LIMIT, HistoryEntry, Meta, StoreError, Versioned,
 };
+use super::memory::Answer;
 use super::recipients::{self, Known, Register};
 use super::unit::{Reading, Writing};
 use super::{lessons, newcomers, returns};
-use crate::suppression::{EventId, Finding, RecipientKey, Tenant};
+use crate::suppression::{EventId, Finding, RecipientKey, Standing, Tenant};
 use crate::timestamp::Timestamp;
 
 /// Which of the layouts of such files this is. What [`Meta`] tells is the same for all stores.
@@ -47,6 +48,7 @@ pub(super) struct Write {
     pub(super) key: RecipientKey,
     pub(super) expected_version: u64,
     pub(super) record: Vec<u8>,
+    pub(super) standing: Standing,
     pub(super) entry: String,
     pub(super) event_id: String,
     pub(super) forget_at: Timestamp,
@@ -61,6 +63,7 @@ impl Write {
             key: *commit.key,
             expected_version: commit.expected_version,
             record: codec::encode_object(fields)?,
+            standing: commit.record.into(),
             entry: codec::encode_entry(commit.entry)?,
             event_id: commit.event_id().to_string(),
             forget_at: Timestamp::now().plus(commit.remember),
@@ -99,37 +102,68 @@ pub(super) fn create(transaction: &WriteTransaction) -> Result<(), redb::Error> 
 
 /// What is known of each key. One that cannot be read spoils only itself (S4).
 pub(super) fn look_up(
-    transaction: &Reading<'_>,
+    reading: &Reading<'_>,
     tenant: &Tenant,
     keys: &[RecipientKey],
 ) -> Result<Vec<Finding>, redb::Error> {
-    // Mostly that is all, and the file is not touched.
-    if transaction.presence().are_strangers(keys) {
+    let memory = reading.memory();
+    let Some(&number) = memory.tenants.get(tenant) else {
         return Ok(vec![Finding::Clear; keys.len()]);
-    }
-    let known = Known::open(transaction, tenant)?;
-    let numbers = keys.iter().map(|key| known.number(key));
-    let numbers: Vec<_> = numbers.collect::<Result<_, _>>()?;
-    // To open a table costs as much as to look somebody up.
-    if numbers.iter().all(Option::is_none) {
-        return Ok(vec![Finding::Clear; keys.len()]);
-    }
-    let records = transaction.open_table(RECORDS)?;
+    };
+    let mut file = FileLookup::new(reading, tenant);
     keys.iter()
-        .zip(numbers)
-        .map(|(key, number)| {
-            let Some(number) = number else {
-                return Ok(Finding::Clear);
-            };
-            Ok(match record(&records, number)? {
-                Ok(read) => Finding::known(&read.record),
-                Err(error) => {
-                    tracing::error!(%tenant, %key, %error, "a record cannot be read");
-                    Finding::Unavailable
-                }
-            })
+        .map(|key| match memory.find(number, key) {
+            // Mostly all are, and the file is not touched.
+            Answer::Finding(finding) => Ok(finding),
+            Answer::Number(number) => file.finding(key, number),
+            Answer::Unknown => match file.number(key)? {
+                Some(number) => file.finding(key, number),
+                None => Ok(Finding::Clear),
+            },
         })
         .collect()
+}
+
+/// A look-up of those of whom memory does not know enough. To open a table costs as much as to look
+/// somebody up in it, so that is done once.
+struct FileLookup<'r, 'f> {
+    reading: &'r Reading<'f>,
+    tenant: &'r Tenant,
+    known: Option<Known<'r>>,
+    records: Option<ReadOnlyTable<u64, &'static [u8]>>,
+}
+
+impl<'r, 'f> FileLookup<'r, 'f> {
+    fn new(reading: &'r Reading<'f>, tenant: &'r Tenant) -> Self {
+        Self {
+            reading,
+            tenant,
+            known: None,
+            records: None,
+        }
+    }
+
+    fn number(&mut self, key: &RecipientKey) -> Result<Option<u64>, redb::Error> {
+        let known = match self.known.take() {
+            Some(known) => known,
+            None => Known::open(self.reading, self.tenant)?,
+        };
+        self.known.insert(known).number(key)
+    }
+
+    fn finding(&mut self, key: &RecipientKey, number: u64) -> Result<Finding, redb::Error> {
+        let records = match self.records.take() {
+            Some(records) => records,
+            None => self.reading.open_table(RECORDS)?,
+        };
+        Ok(match record(self.records.insert(records), number)? {
+            Ok(read) => Finding::known(&read.record),
+            Err(error) => {
+                tracing::error!(tenant = %self.tenant, %key, %error, "a record cannot be read");
+                Finding::Unavailable
+            }
+        })
+    }
 }
 
 /// Records, or the empty one of version 0, in the order of the keys.
@@ -158,8 +192,17 @@ fn record(
         let error = "a recipient is known and has no record";
         return Ok(Err(StoreError::Corrupt(error.to_owned())));
     };
-    let fields = codec::decode_object(value.value());
-    Ok(fields.and_then(codec::decode).map_err(StoreError::from))
+    Ok(decode(value.value()))
+}
+
+/// How the recipient of a row of [`RECORDS`] stands.
+pub(super) fn standing(row: &[u8]) -> Result<Standing, StoreError> {
+    decode(row).map(|read| Standing::from(&read.record))
+}
+
+fn decode(row: &[u8]) -> Result<Versioned, StoreError> {
+    let fields = codec::decode_object(row);
+    fields.and_then(codec::decode).map_err(StoreError::from)
 }
 
 /// The newest entries, newest first.
@@ -298,6 +341,8 @@ impl<'t> Ledgers<'t> {
         }
         let until = write.forget_at.millis();
         self.records.insert(number, write.record.as_slice())?;
+        let standing = Some(write.standing.clone());
+        self.register.writing().set_standing(number, standing);
         self.seen.insert((number, event), until)?;
         self.expiry.insert((until, number, event), ())?;
         self.append(number, write.entry.as_bytes())?;

@@ -1,5 +1,5 @@
+mod filling;
 mod layout;
-mod presence;
 mod settling;
 
 use std::fs::{self, File};
@@ -11,6 +11,7 @@ use redb::{ReadableTable, ReadableTableMetadata};
 use super::super::contract::{self, Fixture, contract_tests, event, key, ledger, tenant};
 use super::super::identity::Identity;
 use super::*;
+use crate::suppression::Standing;
 
 struct Embedded {
     store: Arc<EmbeddedStore>,
@@ -41,7 +42,8 @@ impl Fixture for Embedded {
                 register.add(tenant, key, number)?;
             }
             let old = records.get(number)?.map(|value| value.value().to_vec());
-            let mut fields = codec::decode_object(&old.unwrap_or_default()).unwrap_or_default();
+            let mut fields: std::collections::BTreeMap<String, String> =
+                serde_json::from_slice(&old.unwrap_or_default()).unwrap_or_default();
             let object = match value.map(std::str::from_utf8) {
                 // Not even JSON.
                 Some(Err(_)) => value.unwrap_or_default().to_vec(),
@@ -55,6 +57,7 @@ impl Fixture for Embedded {
                 }
             };
             records.insert(number, object.as_slice())?;
+            transaction.set_standing(number, None);
             Ok(())
         };
         self.store.file.write(change).unwrap();

@@ -10,10 +10,10 @@ use redb::{
     WriteTransaction,
 };
 
-use super::memory::Memory;
-use super::newcomers::{Changes, Newcomers};
-use super::presence::Presence;
+use super::memory::{Changes, Memory, Update};
+use super::newcomers::Newcomers;
 use super::recipients::Id;
+use crate::suppression::{Standing, Tenant};
 
 /// A transaction that reads. It begins when the first table is opened: most look-ups need none.
 ///
@@ -21,7 +21,6 @@ use super::recipients::Id;
 /// what it sees. The other way round somebody could be missed who was settled in between.
 pub(super) struct Reading<'f> {
     memory: RwLockReadGuard<'f, Memory>,
-    presence: &'f Presence,
     database: &'f Database,
     transaction: OnceCell<ReadTransaction>,
 }
@@ -29,20 +28,14 @@ pub(super) struct Reading<'f> {
 /// A transaction that writes.
 pub(super) struct Writing<'f> {
     memory: RwLockReadGuard<'f, Memory>,
-    presence: &'f Presence,
     changes: RefCell<Changes>,
     transaction: WriteTransaction,
 }
 
 impl<'f> Reading<'f> {
-    pub(super) fn new(
-        memory: RwLockReadGuard<'f, Memory>,
-        presence: &'f Presence,
-        database: &'f Database,
-    ) -> Self {
+    pub(super) fn new(memory: RwLockReadGuard<'f, Memory>, database: &'f Database) -> Self {
         Self {
             memory,
-            presence,
             database,
             transaction: OnceCell::new(),
         }
@@ -50,10 +43,6 @@ impl<'f> Reading<'f> {
 
     pub(super) fn memory(&self) -> &Memory {
         &self.memory
-    }
-
-    pub(super) fn presence(&self) -> &'f Presence {
-        self.presence
     }
 
     /// Whether the file was asked.
@@ -78,21 +67,17 @@ impl<'f> Reading<'f> {
 }
 
 impl<'f> Writing<'f> {
-    pub(super) fn new(
-        memory: RwLockReadGuard<'f, Memory>,
-        presence: &'f Presence,
-        transaction: WriteTransaction,
-    ) -> Self {
+    pub(super) fn new(memory: RwLockReadGuard<'f, Memory>, transaction: WriteTransaction) -> Self {
         Self {
             memory,
-            presence,
             changes: RefCell::default(),
             transaction,
         }
     }
 
-    pub(super) fn presence(&self) -> &'f Presence {
-        self.presence
+    /// What memory has of before this transaction.
+    pub(super) fn memory(&self) -> &Memory {
+        &self.memory
     }
 
     /// The newcomers before this transaction.
@@ -100,26 +85,35 @@ impl<'f> Writing<'f> {
         &self.memory.newcomers
     }
 
-    /// What this transaction changes about them.
+    /// What this transaction changes.
     pub(super) fn changes(&self) -> RefMut<'_, Changes> {
         self.changes.borrow_mut()
     }
 
     /// The number of a newcomer, of before or of this transaction.
     pub(super) fn newcomer(&self, id: &Id) -> Option<u64> {
-        let added = self.changes.borrow().number(id);
+        let added = self.changes.borrow().newcomers.number(id);
         added.or_else(|| self.newcomers().number(id))
     }
 
     pub(super) fn add_newcomer(&self, id: Id, number: u64) {
-        // Before anybody can find them in the file.
-        self.presence.add(&id);
-        self.changes().add(id, number);
+        self.changes().newcomers.add(id, number);
     }
 
-    /// The transaction, and what it changes about the newcomers.
-    pub(super) fn into_parts(self) -> (WriteTransaction, Changes) {
-        (self.transaction, self.changes.into_inner())
+    pub(super) fn add_tenant(&self, tenant: Tenant, number: u32) {
+        self.changes().tenants.push((tenant, number));
+    }
+
+    /// How the recipient of this number stands after this transaction; with none, only the file knows.
+    pub(super) fn set_standing(&self, number: u64, standing: Option<Standing>) {
+        self.changes().standings.push((number, standing));
+    }
+
+    /// Ends the work: what it changed goes to the disk; the answer is what memory then has to know.
+    pub(super) fn commit(self) -> Result<Update, redb::Error> {
+        let update = Update::of(&self.transaction, self.changes.into_inner())?;
+        self.transaction.commit()?;
+        Ok(update)
     }
 }
 

@@ -19,10 +19,9 @@ const BATCH_LIMIT: usize = 256;
 /// Most writes that wait; whoever comes next waits for room.
 const QUEUE_LIMIT: usize = 1024;
 
-/// Rows that are read at once for the [`Presence`](super::presence::Presence); few in unit tests, so
-/// that it takes several times. Whoever writes waits for that, a millisecond or two, or for the disk;
-/// and when lists are imported it must be more than what one transaction adds.
-const PIECE: usize = if cfg!(test) { 2 } else { 4096 };
+/// Rows that are [filled](super::filling) into memory at once; few in unit tests, so that it takes
+/// several times. Whoever writes waits for that, a few milliseconds, or for the disk.
+const PIECE: usize = if cfg!(test) { 2 } else { 2048 };
 
 /// How long to wait before a file that cannot be opened again is tried again.
 const REOPEN_INTERVAL: Duration = Duration::from_millis(500);
@@ -132,7 +131,7 @@ impl Drop for Writer {
 fn run(mut waiting: mpsc::Receiver<Waiting>, file: &DatabaseFile) {
     let mut batch = Vec::with_capacity(BATCH_LIMIT);
     loop {
-        let is_more = file.fill_presence(PIECE);
+        let is_more = file.fill(PIECE);
         if is_more && waiting.is_empty() && !waiting.is_closed() {
             continue;
         }

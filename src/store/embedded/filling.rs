@@ -8,13 +8,14 @@ use std::fmt;
 use std::sync::{PoisonError, RwLock};
 use std::time::Instant;
 
-use redb::{Database, Range, ReadableDatabase, ReadableTable, ReadableTableMetadata, StorageError};
+use redb::{Database, Range, ReadableDatabase, ReadableTableMetadata, StorageError};
 
 use super::memory::Memory;
 use super::recipients::{Id, RECIPIENTS};
 use super::tables;
 
-/// How many are added while look-ups wait: a tenth of a millisecond or less.
+/// How many are added while look-ups wait, a tenth of a millisecond: those that are under way, and may
+/// wait for the disk, are waited for first.
 const AT_ONCE: usize = 256;
 
 /// How far it is.
@@ -38,11 +39,11 @@ pub(super) struct Recipients {
     began: Instant,
 }
 
-/// The records of those who had one when they began to be read.
+/// The records, each as it is when it is read.
 #[derive(Debug)]
 pub(super) struct Records {
+    /// All below this number were read.
     next: u64,
-    end: u64,
     began: Instant,
 }
 
@@ -71,7 +72,11 @@ impl Filling {
                 if recipients.take(memory, most)? {
                     Self::Recipients(recipients)
                 } else {
-                    Self::Records(Records::begin(database)?)
+                    recipients.end(database, memory)?;
+                    Self::Records(Records {
+                        next: 0,
+                        began: Instant::now(),
+                    })
                 }
             }
             Self::Records(mut records) => {
@@ -102,7 +107,7 @@ impl Recipients {
     /// Adds the next so many rows; whether there are more.
     ///
     /// The rows must be as many as the table says, and in their order: in a damaged file some could be
-    /// passed over, and who is in them would be a stranger.
+    /// passed over.
     fn take(&mut self, memory: &RwLock<Memory>, most: usize) -> Result<bool, redb::Error> {
         let mut taken = Vec::with_capacity(most);
         for row in self.rows.by_ref().take(most) {
@@ -124,28 +129,29 @@ impl Recipients {
             some.iter()
                 .for_each(|(id, number)| index.insert(id, *number));
         }
-        if is_end {
-            write(memory).index.complete();
-            tracing::debug!(
-                elapsed_ms = self.began.elapsed().as_millis(),
-                "who is on record is in memory"
-            );
-        }
         Ok(!is_end)
+    }
+
+    /// From now on whoever is not in memory is a stranger: so there must be as many as have a record.
+    fn end(&self, database: &Database, memory: &RwLock<Memory>) -> Result<(), redb::Error> {
+        let now = database.begin_read()?;
+        let settled = now.open_table(RECIPIENTS)?.len()?;
+        let records = now.open_table(tables::RECORDS)?.len()?;
+        let mut memory = write(memory);
+        if settled + memory.newcomers.count() != records {
+            return Err(damaged("some with a record are missing"));
+        }
+        memory.index.complete();
+        drop(memory);
+        tracing::debug!(
+            elapsed_ms = self.began.elapsed().as_millis(),
+            "who is on record is in memory"
+        );
+        Ok(())
     }
 }
 
 impl Records {
-    fn begin(database: &Database) -> Result<Self, redb::Error> {
-        let records = database.begin_read()?.open_table(tables::RECORDS)?;
-        let last = records.last()?.map(|(number, _)| number.value());
-        Ok(Self {
-            next: 0,
-            end: last.map_or(0, |last| last.saturating_add(1)),
-            began: Instant::now(),
-        })
-    }
-
     /// Adds the next so many records as they are now; whether there are more.
     fn take(
         &mut self,
@@ -155,15 +161,18 @@ impl Records {
     ) -> Result<bool, redb::Error> {
         let records = database.begin_read()?.open_table(tables::RECORDS)?;
         let mut taken = Vec::with_capacity(most);
-        for row in records.range(self.next..self.end)?.take(most) {
+        for row in records.range(self.next..)?.take(most) {
             let (number, value) = row?;
+            let number = number.value();
+            // A damaged number would give somebody what is said of another.
+            if number < self.next {
+                return Err(damaged("records are out of their order"));
+            }
+            self.next = number.saturating_add(1);
             // One that cannot be read is told of when it is looked up.
-            taken.push((number.value(), tables::standing(value.value()).ok()));
+            taken.push((number, tables::standing(value.value()).ok()));
         }
         let is_end = taken.len() < most;
-        if let Some((last, _)) = taken.last() {
-            self.next = last.saturating_add(1);
-        }
         let mut taken = taken.into_iter().peekable();
         while taken.peek().is_some() {
             let standings = &mut write(memory).standings;

@@ -140,3 +140,58 @@ fn words(id: &Id) -> [u32; 5] {
     }
     words
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::recipients;
+    use super::*;
+    use crate::suppression::RecipientKey;
+
+    fn id(tenant: u32, key: u128) -> Id {
+        recipients::id(tenant, &RecipientKey::from_bytes(key.to_be_bytes()))
+    }
+
+    #[test]
+    fn everybody_has_their_number_and_others_have_none() {
+        let mut index = Index::default();
+        let spread = |number: u64| {
+            u128::from(number).wrapping_mul(0x9E37_79B9_7F4A_7C15_F39C_C060_5CED_C835)
+        };
+        for number in 0..100_000 {
+            index.insert(&id(0, spread(number)), number);
+        }
+        assert_eq!(index.find(&id(0, spread(100_000))), Found::Unknown);
+        index.complete();
+        for number in 0..100_000 {
+            assert_eq!(index.find(&id(0, spread(number))), Found::Number(number));
+            assert!(index.is_stranger(&id(0, spread(100_000 + number))));
+            assert!(
+                index.is_stranger(&id(1, spread(number))),
+                "of another tenant"
+            );
+        }
+    }
+
+    #[test]
+    fn those_who_are_not_told_apart_are_asked_for_in_the_file() {
+        let mut index = Index::default();
+        index.complete();
+        // They differ where nothing is kept.
+        let twins = [id(0, 1), id(0, 1 | 1 << 80)];
+        index.insert(&twins[0], 7);
+        assert_eq!(index.find(&twins[1]), Found::Number(7));
+        index.insert(&twins[1], 8);
+        index.insert(&twins[0], 7);
+        assert_eq!(twins.map(|twin| index.find(&twin)), [Found::Unknown; 2]);
+    }
+
+    #[test]
+    fn a_number_that_is_too_high_is_in_the_file() {
+        let mut index = Index::default();
+        index.complete();
+        for number in [u64::from(u32::MAX), 1 << 40, u64::MAX] {
+            index.insert(&id(0, 1), number);
+            assert_eq!(index.find(&id(0, 1)), Found::Unknown);
+        }
+    }
+}

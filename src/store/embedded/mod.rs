@@ -316,10 +316,12 @@ impl Store for EmbeddedStore {
     }
 
     fn health(&self) -> BoxFuture<'_, Result<(), StoreError>> {
-        // Not from memory alone: a database that failed to read or write says so.
-        Box::pin(
-            async move { self.answer(|reading| reading.open_table(tables::META).map(|_| Ok(()))) },
-        )
+        Box::pin(async move {
+            // Not from memory alone: a database that failed to read or write says so.
+            self.answer(|reading| reading.open_table(tables::META).map(|_| Ok(())))?;
+            self.alarm.clear();
+            Ok(())
+        })
     }
 }
 

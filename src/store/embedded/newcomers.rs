@@ -98,6 +98,11 @@ impl Newcomers {
         self.waiting.get(id).copied()
     }
 
+    /// How many wait.
+    pub(super) fn count(&self) -> u64 {
+        self.waiting.len() as u64
+    }
+
     /// Those who wait, with their numbers.
     pub(super) fn all(&self) -> impl Iterator<Item = (&Id, u64)> {
         self.waiting.iter().map(|(id, number)| (id, *number))

@@ -20,8 +20,9 @@ const BATCH_LIMIT: usize = 256;
 const QUEUE_LIMIT: usize = 1024;
 
 /// Rows that are [filled](super::filling) into memory at once; few in unit tests, so that it takes
-/// several times. Whoever writes waits for that, a few milliseconds, or for the disk.
-const PIECE: usize = if cfg!(test) { 2 } else { 2048 };
+/// several times. Whoever writes waits for that, some ten milliseconds, or for the disk; and when lists
+/// are imported it must be more than what one transaction adds.
+const PIECE: usize = if cfg!(test) { 2 } else { 4096 };
 
 /// How long to wait before a file that cannot be opened again is tried again.
 const REOPEN_INTERVAL: Duration = Duration::from_millis(500);

@@ -7,6 +7,7 @@ mod file;
 mod filling;
 mod index;
 mod lessons;
+mod look_up;
 mod memory;
 mod newcomers;
 mod recipients;
@@ -157,7 +158,7 @@ impl Store for EmbeddedStore {
     ) -> BoxFuture<'a, Vec<Finding>> {
         Box::pin(async move {
             let answer = self.answer(|reading| {
-                let findings = tables::look_up(reading, tenant, keys)?;
+                let findings = look_up::look_up(reading, tenant, keys)?;
                 Ok(Ok((findings, reading.has_begun())))
             });
             match answer {

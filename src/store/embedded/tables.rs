@@ -3,19 +3,18 @@
 use std::ops::RangeInclusive;
 
 use redb::{
-    ReadOnlyTable, ReadTransaction, ReadableDatabase, ReadableTable, Table, TableDefinition,
-    TableError, WriteTransaction,
+    ReadTransaction, ReadableDatabase, ReadableTable, Table, TableDefinition, TableError,
+    WriteTransaction,
 };
 
 use super::super::codec;
 use super::super::{
     Commit, CommitOutcome, HISTORY_LIMIT, HistoryEntry, Meta, StoreError, Versioned,
 };
-use super::memory::Answer;
 use super::recipients::{self, Known, Register};
 use super::unit::{Reading, Writing};
 use super::{lessons, newcomers, returns};
-use crate::suppression::{EventId, Finding, RecipientKey, Standing, Tenant};
+use crate::suppression::{EventId, RecipientKey, Standing, Tenant};
 use crate::timestamp::Timestamp;
 
 /// Which of the layouts of such files this is. What [`Meta`] tells is the same for all stores.
@@ -100,72 +99,6 @@ pub(super) fn create(transaction: &WriteTransaction) -> Result<(), redb::Error> 
     lessons::create(transaction)
 }
 
-/// What is known of each key. One that cannot be read spoils only itself (S4).
-pub(super) fn look_up(
-    reading: &Reading<'_>,
-    tenant: &Tenant,
-    keys: &[RecipientKey],
-) -> Result<Vec<Finding>, redb::Error> {
-    let memory = reading.memory();
-    let Some(&number) = memory.tenants.get(tenant) else {
-        return Ok(vec![Finding::Clear; keys.len()]);
-    };
-    let mut file = FileLookup::new(reading, tenant);
-    keys.iter()
-        .map(|key| match memory.find(number, key) {
-            // Mostly all are, and the file is not touched.
-            Answer::Finding(finding) => Ok(finding),
-            Answer::Number(number) => file.finding(key, number),
-            Answer::Unknown => match file.number(key)? {
-                Some(number) => file.finding(key, number),
-                None => Ok(Finding::Clear),
-            },
-        })
-        .collect()
-}
-
-/// A look-up of those of whom memory does not know enough. To open a table costs as much as to look
-/// somebody up in it, so that is done once.
-struct FileLookup<'r, 'f> {
-    reading: &'r Reading<'f>,
-    tenant: &'r Tenant,
-    known: Option<Known<'r>>,
-    records: Option<ReadOnlyTable<u64, &'static [u8]>>,
-}
-
-impl<'r, 'f> FileLookup<'r, 'f> {
-    fn new(reading: &'r Reading<'f>, tenant: &'r Tenant) -> Self {
-        Self {
-            reading,
-            tenant,
-            known: None,
-            records: None,
-        }
-    }
-
-    fn number(&mut self, key: &RecipientKey) -> Result<Option<u64>, redb::Error> {
-        let known = match self.known.take() {
-            Some(known) => known,
-            None => Known::open(self.reading, self.tenant)?,
-        };
-        self.known.insert(known).number(key)
-    }
-
-    fn finding(&mut self, key: &RecipientKey, number: u64) -> Result<Finding, redb::Error> {
-        let records = match self.records.take() {
-            Some(records) => records,
-            None => self.reading.open_table(RECORDS)?,
-        };
-        Ok(match record(self.records.insert(records), number)? {
-            Ok(read) => Finding::known(&read.record),
-            Err(error) => {
-                tracing::error!(tenant = %self.tenant, %key, %error, "a record cannot be read");
-                Finding::Unavailable
-            }
-        })
-    }
-}
-
 /// Records, or the empty one of version 0, in the order of the keys.
 pub(super) fn read(
     transaction: &Reading<'_>,
@@ -183,7 +116,7 @@ pub(super) fn read(
 }
 
 /// The record of the recipient of this number, who has one.
-fn record(
+pub(super) fn record(
     records: &impl ReadableTable<u64, &'static [u8]>,
     number: u64,
 ) -> Result<Result<Versioned, StoreError>, redb::Error> {

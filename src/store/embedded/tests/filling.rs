@@ -25,7 +25,7 @@ fn are_strangers(file: &DatabaseFile, tenant: &Tenant, keys: &[RecipientKey]) ->
 /// What is found of each, and whether the file was asked.
 fn look_up(file: &DatabaseFile, tenant: &Tenant, keys: &[RecipientKey]) -> (Vec<Finding>, bool) {
     let ask = |reading: &Reading<'_>| {
-        let findings = tables::look_up(reading, tenant, keys)?;
+        let findings = look_up::look_up(reading, tenant, keys)?;
         Ok((findings, reading.has_begun()))
     };
     file.read(ask).unwrap()

@@ -356,6 +356,22 @@ fn s4_with_a_page_of_no_kind_nobody_is_a_stranger() {
 }
 
 #[test]
+fn s4_where_somebody_with_a_record_is_missing_nobody_is_a_stranger() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = DatabaseFile::open(&folder.path().join("store.redb"), 1 << 20).unwrap();
+    add(&file, 0..40, 0);
+    add(&file, 0..0, 1000);
+    let lose = |writing: &Writing<'_>| {
+        let mut table = writing.open_table(recipients::RECIPIENTS)?;
+        assert!(table.pop_first()?.is_some());
+        Ok(())
+    };
+    file.write(lose).unwrap();
+    assert!(file.reopen());
+    check_given_up(&file);
+}
+
+#[test]
 fn s4_with_a_damaged_number_nobody_has_the_record_of_another() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("store.redb");

@@ -176,6 +176,23 @@ fn r5_refusals_of_the_data_are_passed_on() {
 }
 
 #[test]
+fn r5_a_refusal_of_the_data_stands_where_the_upstream_goes_away() {
+    for ending in ["close", "reset", "421"] {
+        let (_upstream, gateway) = gateway_with(move |moment| match (moment.verb, ending) {
+            ("DATA", "close") => Act::SayAndClose("554 5.7.1 no"),
+            ("DATA", _) => Act::Say("554 5.7.1 no"),
+            ("RSET", "reset") => Act::Reset,
+            ("RSET", _) => Act::SayAndClose("421 4.3.2 closing"),
+            _ => Act::Usual,
+        });
+        let mut client = gateway.client();
+        client.envelope(&["b@example.net"]);
+        client.say("DATA", "554 5.7.1 no");
+        client.say("NOOP", "250 ");
+    }
+}
+
+#[test]
 fn r5_a_failure_that_is_our_configuration_is_never_the_clients_fault() {
     for (verb, said) in [
         ("EHLO", "550 go away"),

@@ -222,7 +222,7 @@ impl Relay {
             return Ok(Err(self.lost_message()));
         }
         Ok(match answers.data {
-            Some(reply) => self.opened(reply),
+            Some(reply) => self.opened(reply).await,
             None => self.open_data().await,
         })
     }

@@ -4,8 +4,9 @@ use bytes::{BufMut, Bytes};
 
 use super::{Connection, Relay, Stage};
 use crate::gateway::buffers;
+use crate::gateway::upstream::Lost;
 use crate::log::entry::Outcome;
-use crate::smtp::{Expect, Reply, UpstreamReply};
+use crate::smtp::{ClientFault, Expect, Reply, UpstreamReply};
 use crate::transaction::answers;
 
 /// How much of a body is gathered before it is written.
@@ -37,7 +38,7 @@ impl Relay {
         }
         connection.client.command(Expect::Data, &[b"DATA"]);
         match connection.reply(patience).await {
-            Ok((_, reply)) => self.opened(reply),
+            Ok((_, reply)) => self.opened(reply).await,
             Err(lost) => {
                 self.lose(&lost);
                 Err(self.lost_message())
@@ -46,7 +47,7 @@ impl Relay {
     }
 
     /// What follows from the upstream's reply to DATA.
-    pub(super) fn opened(&mut self, reply: UpstreamReply) -> Result<(), Ending> {
+    pub(super) async fn opened(&mut self, reply: UpstreamReply) -> Result<(), Ending> {
         if reply.code() == 354 {
             self.stage = Stage::Data;
             // From here a reply can only be about the message, however early it comes (F4).
@@ -57,6 +58,11 @@ impl Relay {
         }
         if reply.code() == 421 {
             self.connection = None;
+        } else if reply.code() >= 500
+            && let Err(lost) = self.confirm_in_step().await
+        {
+            self.lose(&lost);
+            return Err(self.lost_message());
         }
         self.stage = Stage::None;
         let reply = self.without_token(reply);
@@ -65,6 +71,37 @@ impl Relay {
             outcome: Outcome::Refused,
             upstream_reply: Some(reply.to_string()),
         })
+    }
+
+    /// Makes sure that what refused DATA for good was its reply.
+    ///
+    /// A reply too many to a command that was on its way together with others looks like the reply to
+    /// the next, and so does every one behind it; only what comes last answers nothing (X41). A
+    /// permanent refusal cannot be taken back, so RSET is asked, which must be before the connection is
+    /// used again anyway (R12).
+    async fn confirm_in_step(&mut self) -> Result<(), Lost> {
+        let patience = self.upstream.timeouts().data;
+        let Some(connection) = &mut self.connection else {
+            return Ok(());
+        };
+        let answer = match connection.expect_silence() {
+            Ok(()) => {
+                connection.client.command(Expect::Rset, &[b"RSET"]);
+                connection.reply(patience).await
+            }
+            Err(lost) => Err(lost),
+        };
+        match answer {
+            Ok((_, reply)) if reply.is_positive() => Ok(()),
+            Err(Lost::Fault(fault)) => Err(fault.into()),
+            // Nobody refuses RSET: that is the reply to DATA.
+            Ok((_, reply)) if reply.code() != 421 => Err(ClientFault::Unasked.into()),
+            // It went away, which says nothing against what it said.
+            Ok(_) | Err(Lost::Io(_) | Lost::TooSlow(_)) => {
+                self.connection = None;
+                Ok(())
+            }
+        }
     }
 
     /// Adds a part of the header; it goes out with the next [`Self::flush`].
